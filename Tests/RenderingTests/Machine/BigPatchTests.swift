@@ -9,7 +9,7 @@ import Weights
 
 @testable import Rendering
 
-// Where the vectors of the specification of CutDiffusion and HiDiffusion (7.2) are tested. Besides, GoldenCasesTests runs every
+// The tests of each vector of the specification of CutDiffusion and HiDiffusion (7.2). Besides, GoldenCasesTests runs every
 // golden case on both backends; "golden" names the kind.
 //
 //   vector                      tests
@@ -95,7 +95,7 @@ import Weights
                 cut: PlainRender.Cut(height: 64, width: 64, side: 32, stride: 16, structureCalls: 5))
         }
         #expect(try plain(Self.switches) == final.values)
-        // Were one step's switches others, it would show.
+        // If one step had other switches, it would show.
         #expect(
             try plain { $0 == 2 ? UNetSwitches(windowShifts: Self.switches(2).windowShifts) : Self.switches($0) }
                 != final.values)
@@ -116,7 +116,7 @@ import Weights
         }
     }
 
-    /// Native patches never see RAU-Net or windows, whoever asks; what cannot be had is said.
+    /// Native patches never see RAU-Net or windows, even on request. A request that cannot be met is refused.
     @Test func nativePatchesAreGuarded() throws {
         let model = try ModelDescription(source: Self.source.get())
         for request in [Self.asked(256, patch: nil), Self.asked(128, patch: 128), Self.asked(320, patch: 176)] {

@@ -76,7 +76,7 @@ import Testing
         #expect(try Self.barriers(machine) == Self.barriers(Self.machine { _ in }))
     }
 
-    /// Three calls of HiDiffusion with merged tokens: what is recorded of either is what the tasks hold.
+    /// Three calls of HiDiffusion with merged tokens: the tasks hold the recorded shifts and destinations.
     @Test func shiftsAndDestinationsAreThoseOfTheRecording() throws {
         var request = RenderRequest.square(256, steps: 3) {
             ($0.method, $0.hiDiffusion, $0.samplingMethod) = (.direct, .on, .ddim)
@@ -107,7 +107,7 @@ import Testing
         }
     }
 
-    /// Chosen destinations come back from the wire, and nothing else is taken for them.
+    /// Chosen destinations come back from the wire, and nothing else is read as destinations.
     @Test func chosenDestinationsTravel() throws {
         var tokens = TokenSwitches(reductions: [1: .merging(TokenMerging(ratio: 0.5))])
         tokens.chosen = [0: [3, 1, 4095], 7: []]
@@ -132,7 +132,7 @@ import Testing
         }
     }
 
-    /// A worker renders on recorded draws: another number, another permutation of patches or another destination is another
+    /// A worker renders on recorded draws. Another number, another permutation of patches or another destination gives another
     /// picture.
     @Test func aWorkersPictureIsThatOfTheRecording() throws {
         let local = try LocalRender(threads: 1)

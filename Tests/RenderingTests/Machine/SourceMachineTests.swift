@@ -155,7 +155,7 @@ struct SourceMachineTests {
         // One of eight steps is the least.
         request = try Self.request(64, 64, masked: false, strength: 0.1)
         #expect(renderError { _ = try Self.machine(request) }?.message.contains("raise the strength") == true)
-        // White, but so thin that no latent point is.
+        // The white line is so thin that no latent point is white.
         var line = [UInt8](repeating: 0, count: 64 * 64)
         line[33 * 64 + 33] = 1
         request = try Self.request(64, 64, masked: false, strength: 1)

@@ -42,7 +42,7 @@ import Testing
                 first: sampler.firstCall(strength: 0.75), draws: repeatingDraws ? 0 : sampler.calls)
         }
         #expect(try stages() == final.values)
-        // Were the first stage's draws repeated, it would show.
+        // If the draws of the first stage were repeated, it would show.
         #expect(try stages(repeatingDraws: true) != final.values)
     }
 
@@ -56,7 +56,7 @@ import Testing
         let machine = try RenderMachine(request: request, model: try ModelVariant.embedded.get())
         let sampler = machine.resolved.samplers[0]
         let (barriers, _) = try FormulaNetwork.render(machine)
-        // Of the second stage's three calls, the first; what the machine shows the network next is its result.
+        // The first of the second stage's three calls. Its result is the network's next input.
         let shown = try barriers.filter { $0.phase == .denoise }.suffix(3).map { try FormulaNetwork.latent($0.tasks[0]).values }
         #expect(sampler.scaleInput(shown[0], call: 3) == shown[0], "the samples are shown as they are")
         let output = FormulaNetwork.prediction(
@@ -84,7 +84,7 @@ import Testing
                 Issue.record("stage \(pass.index) starts from the one before")
                 continue
             }
-            // As much noise as the strength says, to the step.
+            // The noise is that of the strength, exact to a step.
             #expect(abs(Double(pass.schedule.count) / Double(pass.calls) - strength) < 0.16, "\(pass.calls) calls")
         }
         let (barriers, _) = try FormulaNetwork.render(

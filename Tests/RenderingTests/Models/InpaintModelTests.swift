@@ -6,7 +6,7 @@ import Testing
 
 @testable import Rendering
 
-/// A network of nine channels through the machine and the worker's side, for what no golden case shows.
+/// A network of nine channels through the machine and the worker's side, for properties that no golden case shows.
 @Suite("Models for inpainting") struct InpaintModelTests {
     /// A picture of 80×64 px and a mask that is white from the twenty-fourth column on.
     private static func request(_ strength: Float) throws -> RenderRequest {
@@ -20,8 +20,8 @@ import Testing
         return request
     }
 
-    /// The picture is looked at unless the run begins with noise alone. What a task has in bytes is what the encoder sees, and
-    /// grey is where the mask is.
+    /// The picture is encoded unless the run begins with noise alone. The encoder sees the bytes of the task, with grey where
+    /// the mask is.
     @Test(arguments: [(Float(0.5), 2), (1, 1)]) func theMaskedPictureIsEncoded(_ strength: Float, _ count: Int) throws {
         let source = try GoldenModels.source("tiny-sd15-inpaint")
         let runner = try TaskRunner(models: [source], backend: .auto, threads: 1)

@@ -64,7 +64,7 @@ import Weights
         #expect(try asked.encodedPrompt() == "x ")
         asked.loras[0].sha256 = SHA256Digest(of: [1])
         #expect(try RenderRequest(metadata: asked.json) == asked)
-        // Where there is none, the request is what it always was.
+        // Without LoRA files the request has its old form.
         #expect(RenderRequest().json["lora"] == nil)
         let changes: [(part: String, change: (inout RenderRequest) -> Void)] = [
             ("negative prompt", { $0.negativePrompt = "y <lora:ink:1>" }), ("101", { $0.prompt = "<lora:ink:101>" }),
@@ -202,12 +202,13 @@ struct LoRAFolder {
             family?.code == .badModel && family?.message.contains("text of width 24") == true, "\(String(describing: family))")
     }
 
-    /// Two variants of a model are kept, the plain one among them; what was given up is built again, with the same bytes.
+    /// Two variants of a model are kept, the plain one among them. A variant that was given up is built again, with the same
+    /// bytes.
     @Test func aWorkerKeepsTwoVariantsOfAModel() throws {
         let files = try LoRAFolder()
         defer { files.remove() }
         for (name, seed) in [("a", 1), ("b", 2), ("c", 3)] { try files.write(name, seed: UInt64(seed)) }
-        // It leaves the U-Net alone, which is then the plain model's.
+        // This file leaves the U-Net alone, so the U-Net is the plain model's.
         try files.write("text", seed: 4, unet: false, text: true)
         let library = try files.library
         let runner = try TaskRunner(models: [.embeddedModel], loras: library, backend: .auto, threads: 1)
@@ -246,7 +247,7 @@ struct LoRAFolder {
         #expect(error?.message.contains(hash.hex) == true && error?.sentence.settings.contains(.loraModelDir) == true)
     }
 
-    /// One scale travels and is kept as it always was; of two, the second has a member of its own.
+    /// One scale travels and is kept in the old form. With two scales, the second has a member of its own.
     @Test func wireAndPictureHoldTheSecondScaleOnlyWhereThereIsOne() throws {
         let file = SHA256Digest(of: [2])
         let both = LoRAScale(unet: 0.8, textEncoder: 0.5)

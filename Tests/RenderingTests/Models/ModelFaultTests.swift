@@ -8,9 +8,9 @@ import TestSupport
 import Testing
 import Weights
 
-/// Faults of a model that show only in some uses of it: they are told before the work begins, and as the model's.
+/// Faults of a model that show only in some uses of it: they are reported before the work begins, and as faults of the model.
 @Suite struct ModelFaultTests {
-    /// A scheduler that is read may ask for what no sampler does. Another sampler, where the user chooses one, does without.
+    /// A scheduler that can be read may need something that no sampler has. Another sampler, chosen by the user, does without.
     @Test(arguments: [
         ("DDIMScheduler", "thresholding", JSONValue.bool(true), "euler"),
         ("EulerDiscreteScheduler", "use_beta_sigmas", .bool(true), "ddim"),
@@ -57,7 +57,8 @@ import Weights
         #expect(chosen?.message.hasSuffix(" choose \(others)") == true, "\(chosen as Any)")
     }
 
-    /// A schedule of fewer steps than a picture usually takes is taken whole, and no model is refused for what nobody asked.
+    /// A schedule of fewer steps than a picture usually takes is used whole. No model is refused for steps that nobody asked
+    /// for.
     @Test(
         arguments: [
             ("LCMScheduler", ["original_inference_steps": 10], 10), ("TCDScheduler", ["original_inference_steps": 7], 7),
@@ -131,7 +132,7 @@ import Weights
         #expect(started.code == .badModel && started.message.contains("a picture to start from"), "\(started)")
     }
 
-    /// Part of an encoder is a damaged one.
+    /// A part of an encoder counts as a damaged encoder.
     @Test func halfAnEncoderIsRefused() throws {
         for name in ["encoder.conv_in.weight", "encoder.conv_out.bias"] {
             let fault = try #require(

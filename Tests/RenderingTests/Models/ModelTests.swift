@@ -14,7 +14,7 @@ import Weights
     private static let unetWeights = "unet/diffusion_pytorch_model.safetensors"
     private static let vaeWeights = "vae/diffusion_pytorch_model.safetensors"
 
-    /// Coordinator and worker refuse alike.
+    /// Checks that coordinator and worker refuse in the same way.
     private func expectRefusal(
         _ code: RenderError.Code, _ part: String, _ source: ModelSource, _ location: SourceLocation = #_sourceLocation
     ) {
@@ -68,7 +68,7 @@ import Weights
             try ModelVariant.source(changing: "unet/config.json", ["in_channels": 5]))
     }
 
-    /// A model for inpainting is described, and refused for what it cannot make.
+    /// A model for inpainting is described, and refused for pictures that it cannot make.
     @Test func inpaintingNeedsAPicture() throws {
         let model = try ModelDescription(source: GoldenModels.source("tiny-sd15-inpaint"))
         #expect(model.isInpainting && model.inputChannels == 9)

@@ -77,7 +77,7 @@ extension RealFilesTests {
         #expect(try pixels([mark]) == velocity)
         #expect(try pixels([mark], .epsilon) == Self.plain.get())
         #expect(try pixels([]) == Self.plain.get())
-        // A mark is not said to be left over; one without a meaning is said to have none.
+        // No note calls a mark left over. A note says that a mark has no meaning, if it has none.
         let prediction = "the file says that its U-Net predicts v_prediction; this overrides its configuration"
         #expect(try picture([mark]).notes == [prediction])
         let snr = FileTensor("ztsnr", "U8", [0], [])
@@ -88,7 +88,7 @@ extension RealFilesTests {
             ])
         let both = try picture([mark, snr]).notes
         #expect(both.count == 2 && both[0] == prediction && both[1].contains("it is \"DDIMScheduler\""), "\(both)")
-        // In another component's file it is a tensor like any other.
+        // In the file of another component a mark is a tensor like any other.
         try Self.withCopy { folder, choice in
             try Self.write(
                 SingleFiles.tensors(of: "vae", in: Self.model) + [.f32("v_pred", [1], shape: [1])], to: "vae", in: folder)

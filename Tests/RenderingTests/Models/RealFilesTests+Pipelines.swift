@@ -46,7 +46,7 @@ extension RealFilesTests {
         #expect(try Self.pixels(source) == Self.pixels(plain))
     }
 
-    /// A pipeline may have networks of its own, which are named; those of the base must be the base's.
+    /// A pipeline may have networks of its own, which are named. The networks of the base must have the base's classes.
     @Test func networksOfAPipelineDecide() throws {
         func open(_ members: [String: JSONValue?]) throws -> [String] {
             try Self.withCopy { folder, choice in
@@ -87,7 +87,7 @@ extension RealFilesTests {
         }
     }
 
-    /// diffusers writes a pipeline of one's own with the module that it lies in.
+    /// diffusers writes a user's own pipeline together with its module.
     @Test(
         arguments: [
             (["my_pipe", "StableDiffusionPipeline"], nil), (["my_pipe", "StableDiffusionMyPipeline"], "\"My\""),
@@ -121,7 +121,7 @@ extension RealFilesTests {
         }
     }
 
-    /// Folders for ParaDiGMS have schedulers for many steps at once, whose single steps are those of the plain ones.
+    /// Folders for ParaDiGMS have schedulers for many steps at once. Their single steps equal those of the plain schedulers.
     @Test(
         arguments: [
             ("DDIM", [:]), ("DDPM", [:]), ("DDIM", ["clip_sample": true, "timestep_spacing": "trailing"]),
@@ -145,7 +145,7 @@ extension RealFilesTests {
             #expect(parallel.pixels == plain.pixels)
             #expect(parallel.notes.count == plain.notes.count + 1 && plain.notes.allSatisfy(parallel.notes.contains))
             #expect(parallel.notes.contains { $0.contains("parallel sampling") }, "\(parallel.notes)")
-            // Others that begin like these are not.
+            // Other names that begin in the same way are refused.
             for other in ["DDIMInverseScheduler", "DDIMParallelDiscreteScheduler", "PNDMParallelScheduler"] {
                 #expect(throws: RenderError.self) { try drawn(other, "StableDiffusionPipeline") }
             }

@@ -6,8 +6,8 @@ import Weights
 
 @testable import Rendering
 
-/// Model files as people have them: each is read as the plain file that it stands for, shown by the picture, and says what was
-/// left out. Native size 64 px.
+/// Model files as people have them: each is read as the plain file that it stands for, which the picture shows, and notes name
+/// the parts that were left out. Native size 64 px.
 @Suite("Files that people have") struct RealFilesTests {
     static let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
     static let plain = Result { try pixels(ModelSource.open(ModelChoice(path: model.path))) }
@@ -107,7 +107,7 @@ import Weights
         }
     }
 
-    /// A note names the file that has the key, also where that is not the model's folder.
+    /// A note names the file that has the key, also if the file is not in the model's folder.
     @Test func notesNameTheFileThatTheyAreAbout() throws {
         try Self.withCopy { folder, choice in
             try Self.set(folder.appendingPathComponent("vae/config.json"), ["a_new_option": 1])
@@ -237,7 +237,7 @@ import Weights
         }
     }
 
-    /// Single files and folders take the same names for known.
+    /// The same names are known in single files and in folders.
     @Test func constantsAreSilentAndCountersAreNot() throws {
         let counters: [FileTensor] = [
             FileTensor("global_step", "I64", [], [UInt8](repeating: 1, count: 8)),

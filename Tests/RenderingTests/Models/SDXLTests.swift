@@ -107,7 +107,7 @@ import Weights
         #expect(image.details["model"]?["family"] == "sdxl" && image.details["plan"]?["hidiffusion_family"] == "sdxl")
     }
 
-    /// A setting that is neither true nor false is not taken for one of them.
+    /// A setting that is neither true nor false is refused.
     @Test func zerosAreForcedOrNot() throws {
         let source = try GoldenModels.sdxl(setting: ["model_index.json": ["force_zeros_for_empty_prompt": "yes"]])
         do {

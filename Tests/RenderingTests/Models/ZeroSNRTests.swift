@@ -3,7 +3,8 @@ import Testing
 @testable import Samplers
 @testable import Weights
 
-/// `Weights` chooses a scheduler that can begin with pure noise, and `Samplers` refuses those that cannot: both mean the same.
+/// `Weights` chooses a scheduler that can begin with pure noise, and `Samplers` refuses schedulers that cannot: both must
+/// agree.
 @Suite struct ZeroSNRTests {
     @Test func bothListsAgree() {
         for name in ModelMarks.zeroSNRClasses {

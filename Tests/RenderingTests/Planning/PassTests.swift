@@ -12,7 +12,7 @@ import Weights
 
 @testable import Rendering
 
-/// Renders of several passes, and MultiDiffusion: against loops that say plainly what they do.
+/// Renders of several passes, and MultiDiffusion, against plain loops.
 @Suite struct PassTests {
     /// A request from the program's own defaults, stages among them.
     private func request(_ change: (inout RenderRequest) -> Void) -> RenderRequest {
@@ -48,7 +48,7 @@ import Weights
         #expect(plan.passes[1].start == .enlarged(.lanczos, strength: 0.5))
         #expect(plan.passes[1].firstCall == 5 && plan.evaluations == 2 * (10 + 5))
         #expect(plan.tasksPerPhase.map(\.phase) == [.encode, .denoise, .decode, .picture, .denoise, .decode])
-        // Plain, as people know the method, unless HiDiffusion is asked for.
+        // HiDiffusion is off, as people know the method, unless it is asked for.
         #expect(plan.hiDiffusionProfile == nil)
         #expect(try machine(request { ($0.method, $0.hiDiffusion) = (.hires, .on) }).plan.hiDiffusionInDetail)
     }
@@ -61,7 +61,7 @@ import Weights
             }
         ).plan
         #expect(plan.passes.map { [$0.latentHeight, $0.latentWidth] } == [[8, 32], [12, 48], [16, 64]])
-        // About as large as a patch: at once. Later ones are cut.
+        // A stage about as large as a patch is made at once. Later stages are cut.
         #expect(plan.passes.map { $0.cut == nil } == [true, false, false])
         #expect(plan.passes[1].firstCall == 4 && plan.passes[1].structureCalls == 0)
         #expect(plan.totalTasks == plan.tasksPerPhase.reduce(0) { $0 + $1.tasks })
@@ -170,7 +170,8 @@ import Weights
         }
     }
 
-    /// SDXL's profile reads other thresholds below four times the native size than from there. A published value may be said.
+    /// SDXL's profile reads other thresholds below four times the native size than from this size on. A request may set a
+    /// published value.
     @Test func thresholdsThatNoCallReadsAreRefused() throws {
         let model = try ModelDescription(source: GoldenModels.sdxl())
         func refusal(_ side: Int, _ change: (inout HiDiffusionSettings) -> Void) -> String? {
@@ -187,7 +188,7 @@ import Weights
         #expect(refusal(small) { $0.t2 = 0.3 }?.contains("unless --hidiffusion-aggressive is 0") == true)
         #expect(refusal(small) { ($0.t2, $0.aggressive) = (0.3, 0) } == nil)
         #expect(refusal(small) { ($0.t1, $0.aggressive) = (0.4, 0.16) } == nil)
-        // None more and none less would be the same, but not to leave it out.
+        // The aggressive shares 0 and 1 give the same switches here. The published share gives others, so the setting counts.
         #expect(refusal(small) { ($0.t1, $0.t2, $0.aggressive) = (0, 1, 0) } == nil)
         #expect(refusal(small) { ($0.t1, $0.aggressive) = (0.4, 1) }?.contains("other thresholds") == true)
         #expect(refusal(large) { $0.aggressive = 0.2 }?.contains("four times the native size") == true)
@@ -245,13 +246,13 @@ import Weights
         #expect(try sides { ($0.width, $0.height) = (1024, 64) } == [128])
         #expect(try sides { ($0.width, $0.height) = (1024, 128) } == [91, 128])
         #expect(try sides { ($0.width, $0.height) = (1024, 1024) } == [16, 32, 64, 128])
-        // As published, at once, for whoever names the method or its structure phase.
+        // A request that names the method or its structure phase gets CutDiffusion as published, at once.
         #expect(try sides { $0.method = .cut } == [64])
         #expect(try sides { $0.structureFraction = .half } == [64])
         #expect(try sides { $0.stages = [] } == [64])
         #expect(try machine(request { $0.method = .cut }).plan.detailGuidanceScale == 5)
         #expect(plan.passes.dropFirst().allSatisfy { $0.cut?.jitter == 0 && $0.blending == .feather })
-        // However few the steps are, a stage has one at the strength that was chosen: it refines and does not begin anew.
+        // With any number of steps a stage has at least one at the chosen strength: it refines and does not begin anew.
         for steps in 1...3 {
             let passes = try machine(request { $0.steps = steps }).plan.passes
             #expect(passes[0].schedule.count == steps)
@@ -311,7 +312,7 @@ import Weights
         #expect(small.shape == .pixels(width: 128, height: 128) && (work.width, work.height) == (256, 256))
         #expect(work.rgb == ImageResizer.lanczos(small.rgb, channels: 3, size: (128, 128), to: (256, 256)))
         #expect(image.width == 256 && image.parameters.contains("Hires upscaler: Lanczos"))
-        // And the second pass begins with what the encoder says of it.
+        // And the second pass begins with the encoder's result for this picture.
         let model = try ModelVariant.embedded.get()
         let moments = try FormulaNetwork.moments(barriers[6].tasks[0])
         let latent = model.vae.samplerLatent(
@@ -361,7 +362,7 @@ import Weights
         #expect(detail.count == 6 && Set(detail.map(corners)).count == 6)
     }
 
-    /// SDXL is told of the canvas that it sees, not of what will become of it.
+    /// SDXL is told the size of the canvas that it sees, not that of the finished picture.
     @Test func sizesAreThoseOfTheStage() throws {
         var request = request { ($0.method, $0.width, $0.height, $0.steps) = (.hires, 256, 192, 2) }
         func ids(_ request: RenderRequest) throws -> [[Float]] {

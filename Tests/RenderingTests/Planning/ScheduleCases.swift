@@ -7,14 +7,15 @@ import Weights
 
 @testable import Rendering
 
-/// A render whose plan is held against its tasks. Guidance is 6, steps are 6, half of the calls of a cut canvas are structure:
-/// more than is left of a picture or pass of which a third is given up.
+/// A render whose plan is compared with its tasks. Guidance is 6 and steps are 6. Half of the calls of a cut canvas are
+/// structure. A source picture or an enlarged pass of which a third is given up makes only the last calls, so it has none of
+/// these.
 struct ScheduleCase: CustomTestStringConvertible, Sendable {
     enum Model: Sendable { case embedded, inpainting, sdxl, edm }
 
     var testDescription: String
     var model = Model.embedded
-    /// In pixels.
+    /// The size of the picture in pixels.
     var size = (width: 256, height: 256)
     var sampler: SamplingMethod?
     /// The source picture's strength; nil without one.

@@ -9,7 +9,7 @@ import Testing
 /// One call of the network as the plan has it, or as its tasks show it.
 struct CallSeen: Equatable {
     var place: Place<RenderPhase>
-    /// Over the whole render.
+    /// The number of the call in the whole render.
     var number: Int
     var timestep: Float
     var inputs: Int
@@ -19,21 +19,21 @@ struct CallSeen: Equatable {
     var rad: Bool
     var pool: Bool
     var windowBlocks: Int?
-    /// Without the origin of an input.
+    /// The token switches without the origin of an input.
     var tokens: TokenSwitches
     /// SDXL's original and target size, heights first.
     var sizes: [Float]?
 }
 
-/// A canvas of a render, as whoever reads the README expects it. Sides in latents.
+/// A canvas of a render, as a reader of the README expects it. Sides in latents.
 struct ExpectedPass {
-    /// How a canvas is cut: sides of patches and views, and their distance.
+    /// The cut of a canvas: sides of patches and views, and their distance.
     struct Cut {
         var patch: Int
         var view: Int
         var stride: Int
         var jitter: Int?
-        /// Half of the calls are structure; else all are views.
+        /// Whether half of the calls are structure; else all are views.
         var hasStructure = true
     }
 
@@ -42,10 +42,10 @@ struct ExpectedPass {
     var cut: Cut?
     /// Whether HiDiffusion is on before the views, and in them.
     var hiDiffusion = (first: false, views: false)
-    /// In views, where it is another.
+    /// The guidance in views, if it differs.
     var viewGuidance: Float?
     var steps = 6
-    /// Of the picture or pass that it begins with; nil begins with noise.
+    /// The strength at which it changes the picture or pass that it begins with; nil if it begins with noise.
     var strength: Double?
     /// Whether it begins with the pixels of the pass before.
     var isEnlargedAsPicture = false
@@ -111,7 +111,7 @@ struct ScheduleOracle {
         return calls
     }
 
-    /// Where the detail phase begins: at half of the calls, rounded up, and there where a step of the sampler does.
+    /// The call at which the detail phase begins: half of the calls, rounded up to the next beginning of a step.
     private static func boundary(_ sampler: Sampler, _ pass: ExpectedPass) -> Int {
         guard let cut = pass.cut else { return sampler.calls }
         guard cut.hasStructure else { return 0 }

@@ -36,7 +36,7 @@ import Weights
     }
 }
 
-/// A plan, the tasks that its machine makes, and what is expected, held against each other.
+/// Compares a plan, the tasks that its machine makes, and the expected calls.
 private struct PlanCheck {
     func check(_ asked: ScheduleCase) throws {
         let (request, model) = (try asked.request(), try asked.description())
@@ -214,7 +214,7 @@ extension RenderMachine {
 }
 
 extension Barrier {
-    /// The call whose tasks these are. All say the same but for the place of a view.
+    /// The call of these tasks. All tasks show the same call, except for the place of a view.
     fileprivate func seen() throws -> CallSeen {
         let all = try tasks.map { task in
             let work = try #require(task.denoiseWork)

@@ -135,8 +135,8 @@ import Weights
         #expect(throws: RenderError.self) { try switches(direct(half)) }
     }
 
-    /// RAU-Net leaves blocks of few tokens alone. Where these are all that was asked for, it is said; where only a level is, it
-    /// is not counted.
+    /// RAU-Net leaves blocks of few tokens alone. A request that reaches no other blocks is refused with this reason. If only
+    /// one level of several is left alone, the plan does not count it.
     @Test func whatHiDiffusionKeepsFromActingIsNotClaimed() throws {
         let model = try ModelDescription(source: .withoutWeights(.stableDiffusionXL))
         func plan(_ factors: [Double], end: Double, raunet: Bool = true) throws -> ResolvedTokenReduction? {

@@ -32,7 +32,8 @@ import Testing
             }
         }
 
-        /// How the specification cuts the canvas: half of the calls, rounded up, and on to where a step begins, are structure.
+        /// The cut of the canvas by the specification: half of the calls, rounded up to the next beginning of a step, are
+        /// structure.
         func cut(_ sampler: Sampler) throws -> PlainRender.Cut? {
             guard method == .cut else { return nil }
             let half = ((sampler.calls + 1) / 2..<sampler.calls).first(where: sampler.isStepStart(call:))
@@ -182,7 +183,7 @@ import Testing
                 .first)
     }
 
-    /// Outputs that do not answer their tasks.
+    /// Outputs that do not fit their tasks.
     private static func damaged(_ right: [TaskOutput]) -> [(String, [TaskOutput])] {
         var cases: [(String, [TaskOutput])] = [
             ("none", []), ("one more", right + [right[0]]), ("one less", Array(right.dropLast())),
@@ -232,7 +233,7 @@ extension RenderTask {
 }
 
 extension Barrier {
-    /// The latents of its tasks. Those that decode find theirs in the context.
+    /// The latents of its tasks. The latent of a task that decodes is in the context.
     var latents: [Latent?] { tasks.map { $0.latent ?? decoded } }
 
     /// The latent that is decoded.

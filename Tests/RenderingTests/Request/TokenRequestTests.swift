@@ -4,7 +4,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-/// Requests for fewer tokens: what is refused before any model is known, and which blocks a model's levels are.
+/// Requests for fewer tokens: the refusals before any model is known, and the blocks at a model's levels.
 @Suite struct TokenRequestTests {
     private func tome(_ ratio: Double = 0.5, _ change: (inout TokenReductionRequest.Merging) -> Void = { _ in })
         -> TokenReductionRequest

@@ -10,9 +10,10 @@ enum GoldenModels {
     /// A model in memory.
     ///
     /// - Parameters:
-    ///   - members: what is set in JSON files, by path.
-    ///   - scheduler: what replaces the scheduler's configuration.
-    ///   - inputChannels: what the U-Net's first convolution takes, where it is another number; its weights are zeros then.
+    ///   - members: the members to set in JSON files, by path.
+    ///   - scheduler: the configuration that replaces the scheduler's.
+    ///   - inputChannels: the channels that the U-Net's first convolution takes, if it is another number; its weights are zeros
+    ///     then.
     static func source(
         _ name: String, setting members: [String: [String: JSONValue]] = [:], scheduler: JSONValue? = nil,
         inputChannels: Int? = nil

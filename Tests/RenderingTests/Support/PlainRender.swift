@@ -9,7 +9,7 @@ import Samplers
 /// loop with `FormulaNetwork` or a network that is given. Every patch of the structure phase has a history of its own, where
 /// the machine has one for all.
 struct PlainRender {
-    /// How a canvas is cut.
+    /// The cut of a canvas.
     struct Cut {
         var grid: PatchGrid
         var views: ViewGrid
@@ -41,7 +41,7 @@ struct PlainRender {
         var size: (height: Int, width: Int)
         var call: Int
         var timestep: Float
-        /// Of the detail phase.
+        /// The view of a task of the detail phase.
         var view: CanvasView?
     }
 
@@ -61,7 +61,7 @@ struct PlainRender {
     ///
     /// - Parameters:
     ///   - first: the call with which it begins.
-    ///   - draws: what the numbers of its random draws begin at.
+    ///   - draws: the first number of its random draws.
     mutating func pass(
         height: Int, width: Int, cut: Cut? = nil, from image: [Float]? = nil, first: Int = 0, draws: Int = 0
     ) throws -> [Float] {

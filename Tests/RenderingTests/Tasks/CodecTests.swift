@@ -72,7 +72,7 @@ import Testing
         JobContext(modelIdentity: hash, tiles: .moments(moments, of: hash)),
     ]
 
-    /// Of two norms with three groups.
+    /// The moments of two norms with three groups.
     private static let moments = [
         GroupMoments(count: 1, means: [0, -1.5, 3e30], scatters: [0, 1e-300, 2e60]),
         GroupMoments(count: 1, means: [1, 2, 3], scatters: [4, 5, 6]),
@@ -297,7 +297,7 @@ import Testing
         }
     }
 
-    /// Damaged metadata and payloads are refused, or are something that travels as well as what was sent. Nothing traps.
+    /// Damaged metadata and payloads are refused, or are read as something that can be written and read again. Nothing traps.
     @Test(arguments: 0..<4) func damageNeverTraps(_ seed: Int) throws {
         var generator = SeededGenerator(seed: UInt64(seed))
         let parts =
@@ -322,7 +322,7 @@ import Testing
                 try survives { try JobContext(metadata: metadata, payload: payload).encoded() },
             ]
             if results.contains(true) { accepted += 1 } else { refused += 1 }
-            // Whatever was accepted holds the very payload that came.
+            // A message that was accepted holds exactly the payload that came.
             for body in [
                 { try RenderTask(metadata: metadata, payload: payload).encoded().payload },
                 { try TaskOutput(shape, metadata: metadata, payload: payload).encoded().payload },

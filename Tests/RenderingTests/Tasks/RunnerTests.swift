@@ -195,7 +195,7 @@ import Testing
         #expect(missing?.code == .missingContext && missing?.message.contains(first.hash.hex) == true)
         try runner.open(first)
         let output = try runner.run(task)
-        // However many jobs come and go, theirs go with them.
+        // Any number of other jobs may come and go: their contexts go with them.
         for seed in 1...100 {
             let other = Self.context(runner, tokens: 2, seed: UInt64(seed))
             try runner.open(other)
@@ -203,7 +203,7 @@ import Testing
             runner.close(other.hash)
         }
         #expect(try runner.run(task) == output)
-        // A context that two have opened is one, and closing what is closed is nothing.
+        // A context that two jobs have opened is one context. Closing a closed context does nothing.
         try runner.open(first)
         for _ in 0..<2 { runner.close(first.hash) }
         #expect(runner.contextCount == 0)
@@ -212,7 +212,7 @@ import Testing
         #expect(try runner.run(task) == output)
     }
 
-    /// A worker that waits for the next job does not sit on the memory of the last one.
+    /// A worker that waits for the next job does not keep the memory of the last one.
     @Test func memoryIsGivenBackAfterAJob() throws {
         let runner = try runner()
         let context = Self.context(runner)

@@ -9,8 +9,8 @@ import Weights
 
 @testable import Rendering
 
-/// A worker remembers nothing that counts: tasks of all sizes, numbers of steps, methods and models in any order, some of them
-/// again and failing ones in between, give the bytes of a run in order (vector G23 of the specification).
+/// A worker remembers nothing that changes a result: tasks of all sizes, numbers of steps, methods and models in any order,
+/// with repeats and with failing tasks in between, give the bytes of a run in order (vector G23 of the specification).
 @Suite struct StateFreedomTests {
     /// The model of the runner that a job is for.
     private enum Model: Int, CaseIterable { case embedded, sdxl, sd15 }
@@ -83,7 +83,7 @@ import Weights
         ]
     }
 
-    /// A task with what it needs and what it gave.
+    /// A task with its contexts and its output.
     private struct Call {
         var context: JobContext
         var task: RenderTask
@@ -111,8 +111,8 @@ import Weights
         }
     }
 
-    /// Tasks that a runner must refuse, made of one that it does: without a context, in another model's context, with windows
-    /// that the network does not have, and with a latent that is not finite, which comes out only behind the last layer.
+    /// Tasks that a runner must refuse, made from a task that it computes: without a context, in another model's context, with
+    /// windows that the network does not have, and with a latent that is not finite, which shows only behind the last layer.
     private static func failures(_ call: Call, foreign: Call) -> [RenderTask] {
         guard var work = call.task.denoiseWork else { return [] }
         var (lost, moved, windows, infinite) = (call.task, call.task, call.task, call.task)
@@ -160,7 +160,7 @@ import Weights
         return (work.timeIDs == nil) != (otherWork.timeIDs == nil)
     }
 
-    /// The jobs above do what they are there for.
+    /// The jobs above cover every kind.
     @Test func theJobsAreOfEveryKind() throws {
         let models = try Self.sources.get().map { try ModelDescription(source: $0) }
         let plans = try Self.jobs.map { try RenderMachine(request: $1, model: models[$0.rawValue]).plan }

@@ -125,7 +125,7 @@ import Weights
         // The second was unused for longest.
         shelf.use(texts[2], for: unet)
         #expect(texts.map(\.keptBytes) == [needed, 0, needed] && shelf.bytes == 2 * needed)
-        // One as large as the limit is alone, and a larger one keeps nothing and costs the others nothing.
+        // A text as large as the limit is alone. A larger one keeps nothing, and the others keep their keys.
         let large = text(4, tokens: 154)
         shelf.use(large, for: unet)
         #expect(texts.map(\.keptBytes) == [0, 0, 0] && large.keptBytes == 2 * needed)
@@ -134,7 +134,7 @@ import Weights
         #expect(larger.keptBytes == 0 && large.keptBytes == 2 * needed)
     }
 
-    /// A network that is given back takes along what texts keep for it.
+    /// When a network is given back, the keys that texts keep for it go too.
     @Test func decodingFreesTheKeysOfAMappedNetwork() throws {
         let folder = FileManager.default.temporaryDirectory.appendingPathComponent("patchloom-keys-\(UUID().uuidString)")
         defer { try? FileManager.default.removeItem(at: folder) }
@@ -152,7 +152,7 @@ import Weights
         _ = try runner.run(runner.decodeTask(latent))
         #expect(Self.shelf(runner).bytes == 0)
         #expect(try Self.outputs(runner, group) == first)
-        // A network in memory stays, and so does what belongs to it.
+        // A network in memory stays, and so do the keys of its texts.
         let inMemory = try TaskRunner(models: [source], backend: .auto, threads: 1)
         try inMemory.open(job)
         #expect(try Self.outputs(inMemory, group) == first)

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Rendering
 
-/// Pictures that are decoded in tiles are those of one tile.
+/// Pictures that are decoded in tiles equal pictures of one tile.
 @Suite struct TiledDecodeTests {
     /// A latent as a denoised one: smooth, within the range that the decoder knows.
     private static func latent(_ height: Int, _ width: Int) -> Latent {
@@ -87,7 +87,7 @@ import Testing
         #expect(tiles == whole)
     }
 
-    /// Workers that lose what they kept, take over each other's tiles and compute tiles twice give the same bytes.
+    /// Workers that lose their kept tiles, take over each other's tiles and compute tiles twice give the same bytes.
     @Test(arguments: [BackendChoice.onednn, .openblas]) func anyWorkerCanGoOn(_ backend: BackendChoice) throws {
         let latent = Self.latent(17, 23)
         let runners = try [Self.runner(backend), Self.runner(backend)]

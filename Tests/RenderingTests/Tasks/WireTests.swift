@@ -3,7 +3,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-/// Tasks, outputs and contexts come from other machines: what is written is read back, and what is damaged is refused.
+/// Tasks, outputs and contexts come from other machines: a written message is read back, and a damaged one is refused.
 @Suite struct WireTests {
     private struct Written: Sendable {
         let kind: Int

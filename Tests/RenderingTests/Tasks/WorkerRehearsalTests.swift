@@ -62,7 +62,8 @@ import Weights
         }
     }
 
-    /// The last tile of a worker's needs room beside the tiles that wait. A limit holds for them, and one tile has none.
+    /// The last tile of a worker needs room beside the tiles that wait. A limit holds for the waiting tiles; with one tile none
+    /// waits.
     @Test(arguments: [(BackendChoice.onednn, PrecisionChoice.f32), (.onednn, .bf16)])
     func tilesAreRehearsed(_ backend: BackendChoice, _ precision: PrecisionChoice) throws {
         try needs((try? precision.resolved(backend)) != nil, "\(precision) of \(backend)")
