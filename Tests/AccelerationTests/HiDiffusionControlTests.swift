@@ -1,8 +1,8 @@
 import Acceleration
 import Testing
 
-/// Vector G26 of the specification of CutDiffusion and HiDiffusion. How latents and residuals are resized is tested with the
-/// operators (G16).
+/// Vector G26 of the specification of CutDiffusion and HiDiffusion. The tests of the operators (G16) cover the resizing of
+/// latents and residuals.
 @Suite struct HiDiffusionControlTests {
     @Test func theLongerSideIsNative() {
         for (input, size) in [

@@ -75,7 +75,7 @@ import Testing
         var sdLarge: (Int, Int)
         var turbo: Int
 
-        /// As the table of the specification writes its columns.
+        /// Makes a row from the columns of the specification's table.
         init(_ steps: Int, _ columns: [Int]) {
             self.steps = steps
             (aggressive, inpainting, sdxlLarge) = ((columns[0], columns[1]), columns[2], (columns[3], columns[4]))

@@ -57,8 +57,8 @@ import Testing
         }
     }
 
-    /// The reference draws on and on, here after a batch of 2×64×8 normals: the draws of one matching follow those of the one
-    /// before.
+    /// The reference draws on from one generator, here after a batch of 2×64×8 normals: the draws of one matching follow the
+    /// draws of the matching before.
     @Test func onePlanFollowsTheOther() {
         let cells = grid(8, 8)
         var generator = TorchCPUGenerator(seed: 5)

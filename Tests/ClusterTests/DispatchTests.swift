@@ -110,7 +110,7 @@ struct DispatchTests {
         }
     }
 
-    /// Lets workers do what they are given, and counts it. A worker computes one task after the other.
+    /// Lets workers compute the tasks that they are given, and counts them. A worker computes one task after the other.
     private func shares(of workers: [SessionID], milliseconds: [Int], _ bench: inout Bench) -> [Int] {
         var (counts, free) = ([Int](repeating: 0, count: workers.count), [Int](repeating: 0, count: workers.count))
         var running: [(due: Int, worker: Int, lease: (session: SessionID, lease: LeaseID, key: TaskKey))] = []

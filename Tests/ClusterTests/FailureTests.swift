@@ -91,7 +91,7 @@ struct FailureTests {
         #expect(failedAt == 20)
         #expect(failures == [.context("a worker needs more than 20 s to load the model")])
 
-        // One that is ready in time gets its task, and is not asked again.
+        // A worker that is ready in time gets its task, and is not asked again.
         var patient = Bench { $0.contextResend = .seconds(5) }
         let slow = patient.join(1)
         patient.tell(.submitted(JobID(1), model: "m"))

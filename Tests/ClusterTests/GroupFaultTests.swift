@@ -93,10 +93,10 @@ struct GroupFaultTests {
         let again = bench.takeLeases()
         try #require(again.count == 2 && again.allSatisfy { $0.session == other })
         let open = late.filter { lease in !again.contains { $0.key == lease.key } }
-        // The first worker finishes one after all that nobody else has.
+        // The first worker finishes a task after all, one that no other worker has.
         let early = try #require(open.first)
         #expect(bench.finish(early).taken == [early.key.index])
-        // It finishes one that the other worker computes too: the first result counts, and the copy is cancelled.
+        // It finishes a task that the other worker computes too: the first result counts, and the copy is cancelled.
         let copy = again[0]
         let original = try #require(late.first { $0.key == copy.key })
         let finished = bench.finish(original)

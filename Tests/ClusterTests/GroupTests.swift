@@ -73,7 +73,7 @@ struct GroupTests {
         _ = bench.submit(costs: [Double](repeating: 1, count: 40))
         var leases = bench.takeLeases()
         #expect(counts(leases) == [first: 16, second: 16])
-        // The first worker is done with all of its leases again and again: it does not take those of the other.
+        // The first worker is done with all of its leases again and again: it does not take the leases of the other.
         for _ in 0..<3 {
             for lease in leases where lease.session == first { bench.finish(lease) }
             leases = leases.filter { $0.session == second } + bench.takeLeases()

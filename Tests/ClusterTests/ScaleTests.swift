@@ -4,7 +4,7 @@ import Testing
 
 /// The views of a very large picture are tens of thousands of tasks.
 @Suite struct ScaleTests {
-    /// A barrier of so many tasks on eight workers of two slots, in the order in which the leases are given.
+    /// A barrier of `count` tasks on eight workers of two slots, in the order in which the leases are given.
     ///
     /// - Returns: the microseconds of the machine for each task.
     private func microsecondsPerTask(_ count: Int) -> Double {

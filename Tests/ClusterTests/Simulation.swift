@@ -24,7 +24,7 @@ struct Weather: Sendable {
     var reorderPercent = 0
     /// Crashes of a random worker in one run. Each worker comes back later as a new process.
     var crashes = 0
-    /// How often a random link stops for a while.
+    /// The number of times that a random link stops for a while.
     var clogs = 0
     /// The share of all tries that fail through the worker's fault.
     var failPercent = 0

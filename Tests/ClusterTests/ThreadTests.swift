@@ -2,7 +2,7 @@ import Cluster
 import Sentences
 import Testing
 
-/// Tasks that continue what a worker keeps.
+/// Tasks that continue with the data that a worker keeps.
 @Suite("Threads")
 struct ThreadTests {
     typealias Granted = (session: SessionID, lease: LeaseID, key: TaskKey)

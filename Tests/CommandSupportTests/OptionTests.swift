@@ -9,7 +9,7 @@ import Testing
 
 /// The options of a command line are the second place of a setting, beside its declaration.
 @Suite struct OptionTests {
-    /// Options that give what no word of a setting says.
+    /// Options for inputs that no word of a setting can give.
     static let beside: Set<String> = ["prompt_file", "init_img", "mask"]
 
     /// The stored options of a group and of the groups in it, each with its property's name as a key.
@@ -91,7 +91,7 @@ import Testing
         #expect(try RequestOptions.parse([Setting.mask.option, "x", Setting.initImg.option, "y"]).initImg == "y")
     }
 
-    /// A worker in bf16 holds half of what one in f32 holds, so more of them fit.
+    /// A worker in bf16 holds half the bytes of a worker in f32, so more of them fit.
     @Test(arguments: [(2 << 30, 24 << 30), (7 << 30, 64 << 30), (1 << 30, 8 << 30)])
     func moreWorkersFitInBF16(weightBytes: Int, available: Int) {
         func count(_ precision: PrecisionChoice, _ available: Int?, isShared: Bool = false) -> Int {
@@ -105,7 +105,7 @@ import Testing
         #expect(count(.f32, available, isShared: true) > wide && count(.f32, 0, isShared: true) == 1)
     }
 
-    /// The layout says what the workers compute in, so that the plan can.
+    /// The layout names the precision of the workers, so that the plan can name it.
     @Test func theLayoutSettlesThePrecision() throws {
         let host = try HostOptions.parse(["--workers", "1", "--backend", "openblas"])
         #expect(try host.layout(weightBytes: 0, precision: .auto).precision == .f32)

@@ -7,7 +7,7 @@ import Weights
 
 @testable import DiffusionModels
 
-/// The formulas of the autoencoder against what is counted while it computes.
+/// The formulas of the autoencoder against the counts while it computes.
 @Suite struct ArithmeticTests {
     private let source = ModelSource.embedded(name: EmbeddedModel.name, files: EmbeddedModel.files)
 
@@ -18,8 +18,8 @@ import Weights
         return Tensor(numbers.floats(shape.reduce(1, *)), shape: shape)
     }
 
-    /// One tile is counted to the last operation, many tiles nearly: it depends on what was in memory which parts of the image
-    /// are computed once more for the keys of the attention.
+    /// One tile is counted to the last operation, many tiles nearly. Some parts of the image are computed once more for the
+    /// keys of the attention, and the tiles in memory decide which.
     @Test(arguments: [
         TileGrid(height: 8, width: 8), TileGrid(height: 13, width: 6), TileGrid(height: 1, width: 1),
         TileGrid(height: 24, width: 20, tileHeight: 12, tileWidth: 8),

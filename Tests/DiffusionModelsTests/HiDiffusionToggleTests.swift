@@ -41,7 +41,7 @@ import Testing
             let both = try run(unet, input, UNetSwitches(rad: rad, pool: pool, windowShifts: shifts(unet)))
             #expect(raunet.trace == both.trace && raunet.trace != plain.trace)
             seen += [raunet.values, both.values]
-            // Off again: the result is the one from before, and that of a network that never had HiDiffusion.
+            // Off again: the result equals the one from before, and the result of a network that never had HiDiffusion.
             #expect(try run(unet, input, .plain).values == plain.values)
         }
         #expect(Set(seen).count == seen.count, "two switches did the same")

@@ -39,7 +39,7 @@ import Weights
         #expect(throws: ModelError.self) { try model.state(output, clipSkip: -1) }
     }
 
-    /// No token sees a later one, so the vectors of a beginning do not depend on the rest.
+    /// No token sees a later one, so the vectors of the first tokens do not depend on the rest.
     @Test func tokensSeeOnlyWhatStandsBeforeThem() throws {
         let model = try encoder(context: ComputeContext(threads: 1))
         let a = try model.encode(ids: [[2512, 8, 9, 10, 2513]]).lastHiddenState

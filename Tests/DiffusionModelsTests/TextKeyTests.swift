@@ -101,7 +101,7 @@ import Weights
         return (output, (context.operations - before, steps.count))
     }
 
-    /// Another network, another precision, a network made where one was: none sees what another left.
+    /// Another network, another precision, a network made where one was: none sees the keys that another left.
     @Test func networksNeverShareKeys() throws {
         let text = UNetText(try Self.vectors(TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(threads: 1))))
         let contexts = try Self.arithmetics.map { try $0.context() }

@@ -7,7 +7,7 @@ import Weights
 @testable import DiffusionModels
 @testable import TensorCore
 
-/// The autoencoder in tiles gives what it gives for the whole image.
+/// The autoencoder in tiles gives the result of the whole image.
 @Suite struct TiledAutoencoderTests {
     /// A grid of tiles on a latent.
     struct Case: Sendable, CustomTestStringConvertible {
@@ -119,7 +119,7 @@ import Weights
         }
     }
 
-    /// Whatever a worker keeps, in whatever order and however often it computes the tiles.
+    /// The bits are the same, whatever a worker keeps, and in any order and number of computations of the tiles.
     @Test(arguments: [PrecisionChoice.f32, .bf16])
     func bitsDoNotDependOnMemoryAndOrder(_ precision: PrecisionChoice) throws {
         guard (try? precision.resolved(.auto)) != nil else {

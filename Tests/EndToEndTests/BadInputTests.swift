@@ -8,7 +8,7 @@ extension SingleCommands {
         /// The embedded model as a folder on disk.
         static let model = Fixtures.embeddedModel.path
 
-        /// Runs the program and checks how it fails.
+        /// Runs the program and checks its failure.
         static func expectFailure(
             _ arguments: [String], code: Int32, mentions: String, in folder: Folder, leaves: [String] = [],
             environment: [String: String] = [:], sourceLocation: SourceLocation = #_sourceLocation
@@ -81,7 +81,7 @@ extension SingleCommands {
                 in: folder, leaves: ["p.txt"])
         }
 
-        /// Files that people have beside their models, or give by mistake.
+        /// Files that people have beside their models, or name by mistake.
         @Test(arguments: [
             ("x.ckpt", "version https://git-lfs.github.com/spec/v1\n", [], "git lfs pull"),
             ("x.safetensors", "{\"error\": \"not found\"}", [], "the download has probably failed"),

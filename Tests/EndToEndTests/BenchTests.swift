@@ -10,7 +10,7 @@ extension EndToEnd {
             .appendingPathComponent("patchloom-bench").path
 
         static func run(_ words: String, in folder: Folder, variables: [String] = []) throws -> ProcessShimTests.Run {
-            // Where a test sets oneDNN's limit, the runner's own, under either name, does not count.
+            // Where a test sets oneDNN's limit, the limit of the runner's own environment does not count, under either name.
             let setsLimit = variables.contains { $0.contains("MAX_CPU_ISA") }
             let inherited = ProcessInfo.processInfo.environment.filter { variable in
                 !variable.key.hasPrefix("PATCHLOOM_") && variable.key != "HOME"
@@ -109,7 +109,7 @@ extension EndToEnd {
             func sets(_ backend: String, _ variable: String) throws -> (kernels: String, library: String) {
                 let line = try Self.json("\(words) --backend \(backend)", variables: [variable])
                 let parts = try #require(line["numerics_class"]?.stringValue).split(separator: "-").map(String.init)
-                // Behind the library's set may stand our own algorithm before it.
+                // The name of our own algorithm may follow the library's set.
                 return (try #require(parts.dropFirst().first), try #require(parts.last { $0 != "winograd" }))
             }
             let (kernels, library) = try sets("onednn", "ONEDNN_MAX_CPU_ISA=\(value)")

@@ -58,7 +58,8 @@ extension SingleCommands {
             #expect(wrong.ending?.code == 64 && wrong.errorLines.contains { $0.contains("1 to 256") }, "\(wrong.errorLines)")
         }
 
-        /// Times are this host's, so only their order is known: of themselves, and of a small render and a large one.
+        /// Times belong to this host, so only two orders are known: that of the times of one render, and that of a small render
+        /// and a large one.
         @Test func calibratingTellsHowLongItTakesHere() async throws {
             let folder = try Folder()
             var expected: [Double] = []

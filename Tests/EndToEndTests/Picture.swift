@@ -3,7 +3,7 @@ import ImageFiles
 import StrictJSON
 import Testing
 
-/// A rendered file, and how tests ask for one.
+/// A rendered file, and the functions with which tests ask for one.
 struct Picture {
     let image: DecodedImage
 

@@ -5,7 +5,7 @@ import Testing
 
 extension SingleCommands {
     /// Masks and source pictures as people have them: transparency, EXIF, JPEG and WebP, and files that are no pictures. Each
-    /// renders what its plain PNG does.
+    /// renders the same picture as its plain PNG.
     @Suite struct PictureFileTests {
         static let width = 96
         static let height = 64

@@ -48,7 +48,7 @@ extension SingleCommands {
             }
         }
 
-        /// A farm of f32 workers has nobody for bf16. The client hears so, and the first worker in bf16 makes the picture.
+        /// A farm of f32 workers has no worker for bf16. The client is told so, and the first worker in bf16 makes the picture.
         @Test func aFarmGivesThePictureToWorkersOfThePrecision() async throws {
             let (folder, elsewhere) = (try Folder(), try Folder())
             let address = "ipc://@patchloom-test-\(folder.mark)"

@@ -9,7 +9,7 @@ import Testing
 /// This row has the farms: methods, comparisons, workers that come and go.
 @Suite(.serialized) enum EndToEnd {}
 
-/// The second row: what single commands take from users, what they say of models, files and words, and how they wait.
+/// The second row: the inputs that single commands take from users, their words on models and files, and their waiting.
 @Suite(.serialized) enum SingleCommands {}
 
 /// One run of the real program, with its output collected line by line.
@@ -47,13 +47,13 @@ final class Program: Sendable {
             ?? beside
     }()
 
-    /// How the variables begin that say how threads wait.
+    /// The beginnings of the variables that tell threads how to wait.
     static let waitingPrefixes = ["GOMP_", "OMP_", "OPENBLAS_NUM_"]
 
-    /// How long the threads of a tested program wait before they sleep, in turns of libgomp's loop. Two rows of tests share the
-    /// cores: with the 2,000 turns that a program sets for itself, two renders of two threads each took 18.8 s on two cores,
-    /// with 300 turns 8.7 s. A program that finds the variable does not start itself again, so it gets the other one of
-    /// `WaitingPolicy` from here too; in `WaitingTests` it finds none.
+    /// The time that the threads of a tested program wait before they sleep, in turns of libgomp's loop. Two rows of tests
+    /// share the cores: with the 2,000 turns that a program sets for itself, two renders of two threads each took 18.8 s on two
+    /// cores, with 300 turns 8.7 s. A program that finds the variable does not start itself again, so it gets the other variable
+    /// of `WaitingPolicy` from here too. In `WaitingTests` it finds neither.
     static let sharedCores = ["GOMP_SPINCOUNT": "300", "OPENBLAS_NUM_THREADS": "1"]
 
     /// Starts the program. Callers end it with `end()` in a `defer`.
@@ -63,12 +63,12 @@ final class Program: Sendable {
         var output: [Int32] = [-1, -1]
         var error: [Int32] = [-1, -1]
         try #require(pipe(&output) == 0 && pipe(&error) == 0)
-        // The machine's choice of OpenBLAS's kernels stays. No other setting of the runner may matter.
+        // The machine's choice of OpenBLAS's kernels stays. No other setting of the runner must matter.
         var variables = ProcessInfo.processInfo.environment.filter { variable in
             !(["PATCHLOOM_"] + Self.waitingPrefixes).contains { variable.key.hasPrefix($0) }
         }
         variables["PATCHLOOM_TEST_MARK"] = folder.mark
-        // The user's files may not matter either, and the program may not write to them.
+        // The user's files must not matter either, and the program must not write to them.
         variables["HOME"] = folder.home
         variables["PATCHLOOM_HOME"] = folder.home + "/store"
         for kind in ["CACHE", "DATA", "CONFIG"] { variables["XDG_\(kind)_HOME"] = "\(folder.home)/\(kind.lowercased())" }
@@ -121,7 +121,7 @@ final class Program: Sendable {
     /// Nil while it runs.
     var ending: Ending? { state.withLock { $0.ending } }
 
-    /// How it ended. A program that does not end in time is an error, which quotes its output.
+    /// The way in which it ended. A program that does not end in time is an error, which quotes its output.
     func wait(seconds: Double = 120, sourceLocation: SourceLocation = #_sourceLocation) async throws -> Ending {
         try await until("the program ends", seconds: seconds, sourceLocation) { ending != nil }
         return try #require(ending, sourceLocation: sourceLocation)

@@ -44,7 +44,7 @@ extension SingleCommands {
             #expect(try await hashed.wait().code == 0)
             let line = "tiny-sd15-kohya-f16.safetensors  21e2ce84dc53461756c86a3795a973d230b82f9a961067db4460d77182ec3681"
             #expect(hashed.outputLines.count == 1 && hashed.outputLines[0].hasSuffix(line), "\(hashed.outputLines)")
-            // A memory that cannot be written is a warning, once.
+            // A memory that cannot be written causes one warning.
             let blocker = folder.file("file")
             try Data().write(to: URL(fileURLWithPath: blocker))
             let blocked = try Program(

@@ -35,7 +35,7 @@ import Testing
         }
     }
 
-    /// Another choice of decisions, a wrong operation or a lost term would show in some picture.
+    /// Another decision, a wrong operation or a lost term would show in some picture.
     @Test func bf16DrawsThePicturesOfF32() throws {
         guard RecordTests.hasBF16 else { return RecordTests.expectRefusal() }
         let (wide, narrow) = (try Self.pictures(.f32), try Self.pictures(.bf16))

@@ -46,7 +46,7 @@ import Testing
         }
     }
 
-    /// All methods but those for models that were trained otherwise.
+    /// All methods, except the methods for models that were trained otherwise.
     private static let methods = SamplingMethod.allCases.filter { ![.edmEuler, .edmDPMpp2m].contains($0) }
 
     @Test(arguments: methods) func onlyInpaintingAtFullStrengthForgetsThePicture(_ method: SamplingMethod)

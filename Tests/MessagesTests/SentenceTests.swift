@@ -4,7 +4,7 @@ import StrictJSON
 import TestSupport
 import Testing
 
-/// Sentences, and what of them travels: each program spells the settings that a failure names in its own way.
+/// Sentences and the form in which they travel: each program spells the settings that a failure names in its own way.
 @Suite struct SentenceTests {
     static let width = Setting("width", letter: "W")
     static let tile = Setting("vae_tile_size")
@@ -57,7 +57,7 @@ import Testing
         #expect(plain == Sentence(String(repeating: "é", count: limit / 2)))
         let early = try sent("\(Self.tile) " + Sentence(String(repeating: "x", count: 2 * limit)) + "\(Self.width)")
         #expect(early.settings == [Self.tile] && early.spelled(\.key).utf8.count == limit)
-        // Exactly as long as may be, of characters that take six bytes in JSON.
+        // A sentence of exactly the longest length, of characters that take six bytes in JSON.
         let room = limit - Self.tile.key.utf8.count
         let full = "\(Self.tile)" + Sentence(String(repeating: "\u{1}", count: room))
         #expect(try sent(full) == full)

@@ -18,7 +18,7 @@ import Weights
         } catch { return error }
     }
 
-    /// With every setting that belongs to some method.
+    /// A request with every setting that belongs to some method.
     static var asked: RenderRequest {
         var request = RenderRequest()
         (request.prompt, request.width, request.height) = ("an apple", 512, 512)
@@ -34,7 +34,7 @@ import Weights
         return request
     }
 
-    /// Of the size, with nothing said.
+    /// A request for a square picture of this side, without other settings.
     static func plain(_ side: Int) -> RenderRequest {
         var request = RenderRequest()
         (request.width, request.height) = (side, side)
@@ -142,7 +142,7 @@ import Weights
         #expect(request.patch == nil)
         let plan = try RenderMachine(request: request, model: model).plan
         #expect(plan.cut?.viewWidth == 16 && plan.hiDiffusionInStructure && !plan.hiDiffusionInDetail)
-        // Said for all methods, it is no matter to those without a structure phase.
+        // If it is set for all methods, it does not matter to methods without a structure phase.
         var asked = Self.plain(512)
         asked.structure = .whole
         for name in ["multidiffusion+hidiffusion", "hires+tiled+hidiffusion"] {
@@ -217,7 +217,8 @@ import Weights
         _ = try RenderMachine(request: try Self.applied(name, Self.plain(512)), model: model)
     }
 
-    /// Two words are refused, or each of them changes what the other asks for; `direct` says what is so without it.
+    /// Two words are refused together, or each of them changes the request of the other. Only `direct` may change nothing: it is
+    /// the default.
     @Test func wordsWithoutEffectAreRefused() throws {
         let names = MethodWord.all.map(\.name)
         for (first, second) in names.flatMap({ first in names.map { (first, $0) } }) where first != second {

@@ -1,7 +1,7 @@
 import PatchGeometry
 import Testing
 
-/// How views share points, and the steps at their borders.
+/// The sharing of points by views, and the steps at their borders.
 @Suite struct BlendingTests {
     private let grid = Result { try ViewGrid(height: 32, width: 48, view: 16, stride: 8) }
 

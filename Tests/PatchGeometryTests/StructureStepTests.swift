@@ -7,7 +7,7 @@ import Testing
 @Suite struct StructureStepTests {
     private enum Phase { case structure, detail }
 
-    /// The reference's loop: it compares the step with N · p as doubles. nil if it never relocates.
+    /// The phases by the reference's loop, which compares the step with N · p as doubles. nil if it never relocates.
     private func reference(_ steps: Int, _ fraction: Double) -> [Phase]? {
         let boundary = Double(steps) * fraction
         guard (0..<steps).contains(where: { Double($0) == boundary }) else { return nil }

@@ -7,7 +7,7 @@ enum SourceTree {
     static let root = Fixtures.repository
 
     struct File: Sendable {
-        /// From the root, such as `Sources/Cluster/Lease.swift`.
+        /// The path from the root, such as `Sources/Cluster/Lease.swift`.
         let path: String
 
         var url: URL { root.appendingPathComponent(path) }

@@ -108,7 +108,7 @@ struct MeasuredFunction: Equatable {
     let name: String
     /// Counted from 1.
     let line: Int
-    /// From the line of `func` to the line of its closing brace.
+    /// The number of lines from the line of `func` to the line of its closing brace.
     let lineCount: Int
     /// Parameters without a default.
     let parameterCount: Int

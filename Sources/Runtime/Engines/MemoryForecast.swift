@@ -10,7 +10,7 @@ public struct MemoryForecast: Sendable {
     public let workerBytes: [Int]
     /// The most bytes of a worker.
     public var worker: Int { workerBytes.max() ?? 0 }
-    /// The least memory that a worker needs for all phases: with one task in a call, and no tiles in memory between two sections.
+    /// The least memory that a worker needs: with one task in a call, and no tiles in memory between two sections.
     public let leastWorker: Int
 
     /// The workers of a host.
