@@ -41,7 +41,7 @@ func withFile<Value>(
     }
 }
 
-/// Why the bytes are refused as a safetensors file; nil when they are not.
+/// The error for the bytes as a safetensors file; nil if they are accepted.
 func refusal(_ bytes: [UInt8], limits: SafetensorsLimits = SafetensorsLimits()) -> WeightsError? {
     weightsError { try withFile(bytes, limits: limits) { _ in } }
 }

@@ -87,7 +87,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
         }
     }
 
-    /// Text encoders of old files lack a level of names, those of SD-Turbo lie where XL has them.
+    /// Text encoders of old files lack a level of names. The text encoder of SD-Turbo lies where XL has its encoders.
     @Test func textEncodersUnderOtherNamesAreTheSame() throws {
         for (model, layout, old, new) in [
             (tiny1, SingleFiles.Layout.first, "cond_stage_model.transformer.text_model.", "cond_stage_model.transformer."),
@@ -167,7 +167,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
         #expect(error.message.contains("a.safetensors"))
     }
 
-    /// Names inside of a block of which only the network knows what belongs there.
+    /// Names inside a block. Only the network knows which names belong there.
     @Test(arguments: [
         "model.diffusion_model.input_blocks.1.1.transformer_blocks.5.norm1.weight",
         "cond_stage_model.transformer.text_model.encoder.layers.77.mlp.fc1.weight",

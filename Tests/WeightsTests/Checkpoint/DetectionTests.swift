@@ -10,7 +10,7 @@ private func zeros(_ name: String, _ shape: [Int]) -> FileTensor {
     FileTensor(name, "F16", shape, [UInt8](repeating: 0, count: shape.reduce(2, *)))
 }
 
-/// The few tensors by which a family is known, in their real sizes where those are looked at.
+/// The few tensors by which a family is known. Tensors have their real sizes if the reader looks at these.
 private enum Marks {
     static let unet = "model.diffusion_model."
 
@@ -146,7 +146,7 @@ private func open(
                 }
                 #expect(try isSaid == summary.isPredictionAssumed && isSaid == isNoted(source))
                 #expect(summary.json["prediction_assumed"] == .bool(isSaid))
-                // Whoever says it later has said it as well.
+                // A prediction that is chosen later counts as well.
                 #expect(try !isNoted(source.adjusted(vae: nil, prediction: .velocity)))
                 #expect(try isNoted(source.adjusted(vae: tiny1VAE, prediction: nil)) == isSaid)
                 result.append(isSaid)
@@ -161,7 +161,8 @@ private func open(
         for others in [Marks.first, Marks.xl, Marks.turbo] { #expect(try assumed(others) == [false, false]) }
     }
 
-    /// The names of Stable Diffusion 2's architectures say nothing of other models, into which merging programs copy them.
+    /// The names of Stable Diffusion 2's architectures mean nothing in files of other models, into which merging programs copy
+    /// them.
     @Test func architecturesOfOtherFamiliesDoNotCount() throws {
         for (tensors, name, prediction) in [
             (Marks.first, "stable-diffusion-v2-768-v", "epsilon"), (Marks.xl, "stable-diffusion-v2-768-v", "epsilon"),
@@ -177,7 +178,7 @@ private func open(
         }
     }
 
-    /// Marks that change how a published model is sampled are told; marks that say which model it is are not.
+    /// Notes tell of marks that change the sampling of a published model, but not of marks that only name the model.
     @Test func marksThatChangeTheSamplerAreTold() throws {
         let snr = FileTensor("ztsnr", "U8", [0], [])
         let velocity = zeros("v_pred", [1])
@@ -199,7 +200,7 @@ private func open(
         }
     }
 
-    /// A number of training steps is left over, but where it tells what the U-Net predicts.
+    /// A number of training steps is left over, unless it tells the prediction of the U-Net.
     @Test func theNumberOfStepsIsLeftOverWhereItTellsNothing() throws {
         for (tensors, count, isListed) in [
             (Marks.second, 875_000, false), (Marks.second, 140_000, true), (Marks.first, 875_000, true),
@@ -274,7 +275,7 @@ private func open(
         #expect(message(Marks.checkpoint(context: 640, text: [Marks.first[3].name])).contains("--model-config"))
     }
 
-    /// Of a file with several networks nothing is the only one, and where the U-Net lies is said.
+    /// The error for a file with several networks calls none of them the only one, and tells the place of the U-Net.
     @Test(arguments: [
         (["diffusion_model.input_blocks.0.0.weight"], "with its U-Net under \"diffusion_model.\""),
         (["diffusion_model.down_blocks.0.resnets.0.conv1.weight"], "with its U-Net under \"diffusion_model.\""),
@@ -307,7 +308,7 @@ private func open(
         #expect(message?.contains(mention) == true, "\(message ?? "nothing is refused")")
     }
 
-    /// In transformers' names and OpenCLIP's, as saved and with a program's words before them.
+    /// Text encoders in transformers' names and OpenCLIP's, as saved and with a program's words before the names.
     @Test(arguments: [
         ["text_model.encoder.layers.0.layer_norm1.weight", "text_model.final_layer_norm.weight"],
         ["text_model.embeddings.position_ids"], ["transformer.resblocks.0.ln_1.weight", "ln_final.weight"],

@@ -67,7 +67,7 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
         }
     }
 
-    /// Of a whole checkpoint the autoencoder is taken, if its latents are scaled as the model's.
+    /// The autoencoder of a whole checkpoint is taken, if its latents are scaled as the model's.
     @Test func wholeCheckpointsOfOtherFamiliesAreRefused() throws {
         try withTemporaryFolder { folder throws in
             try folder.write("first.safetensors", FileTensor.file(SingleFiles.checkpoint(of: tiny1, .first)))
@@ -96,7 +96,7 @@ private func source(_ model: URL = tiny1, vae: URL) throws -> ModelSource {
         }
     }
 
-    /// A checkpoint without an autoencoder, as pruned ones are, takes the one that is named.
+    /// A checkpoint without an autoencoder, such as a pruned one, takes the autoencoder that is named.
     @Test func theAutoencoderIsGivenToACheckpointWithoutOne() throws {
         try withTemporaryFolder { folder throws in
             let tensors = try SingleFiles.checkpoint(of: tiny1, .first)

@@ -28,7 +28,7 @@ private let size = Int(DigestMemory.smallest) + 8
             let right = try LoRAFile(permanent: UnsafeRawBufferPointer(Self.permanent(Numbers.file(pair))), name: "b")
                 .dataDigest()
             #expect(try found() == right && found() == right)
-            // The second look read no tensors: it believes what the memory says.
+            // The second look read no tensors: it believes the memory.
             let stamp = try #require(FileStamp(path: path))
             let wrong = SHA256Digest(of: [9])
             _ = try DigestFile(folder: cache).change { records in

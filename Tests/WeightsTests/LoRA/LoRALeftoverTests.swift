@@ -46,7 +46,8 @@ import Weights
         #expect(try merged(current).values == plain())
     }
 
-    /// Trainers write a layer for the projection of every text encoder; the first one's says nothing to a picture.
+    /// Trainers write a layer for the projection of every text encoder. The layer of the first encoder does not change a
+    /// picture.
     @Test(arguments: ["lora_te_text_projection", "lora_te1_text_projection", "text_encoder.text_projection"])
     func projectionsThatPicturesDoNotDependOnAreLeftOut(layer: String) throws {
         let isPEFT = layer.hasPrefix("text_encoder")

@@ -54,7 +54,7 @@ import Testing
         }
     }
 
-    /// A path is one whatever else has its last name, and a name goes before an alias.
+    /// A path means its file, even if other files have its last name. A name goes before an alias.
     @Test func theNearestMeaningCounts() throws {
         try withTemporaryFolder { folder in
             _ = try write(folder, "one/ink.safetensors", seed: 1)
@@ -75,7 +75,8 @@ import Testing
         }
     }
 
-    /// Where a file lies gives it no right to a name: at the top of a folder, in the first of several, or as it is written.
+    /// No place puts a file before another of the same name: neither the top of a folder, nor the first of several folders, nor
+    /// the spelling of the path.
     @Test(
         arguments: [
             (["a/ink.safetensors", "a/style/ink.safetensors"], "ink", "such as style/ink"),
@@ -106,7 +107,7 @@ import Testing
         }
     }
 
-    /// A link that leads nowhere has its name all the same: nothing else is taken for it.
+    /// A link that leads nowhere still has its name: no other file is taken in its place.
     @Test func brokenLinksCount() throws {
         try withTemporaryFolder { folder in
             for path in ["a/ink.safetensors", "a/style/fog.SafeTensors"] { try link(folder, path, to: "/mnt/gone/x") }
@@ -167,7 +168,7 @@ import Testing
         }
     }
 
-    /// The same rank twice, by name and by alias, below one folder and below two.
+    /// Two files of equal rank, by name and by alias, below one folder and below two.
     @Test(
         arguments: [
             (["a/ink.safetensors", "b/ink.safetensors"], nil), (["a/x/ink.safetensors", "b/x/ink.SAFETENSORS"], nil),
@@ -185,7 +186,7 @@ import Testing
             #expect(error?.code == .badOption)
             for path in paths {
                 #expect(error?.message.contains("/" + path) == true, "\(error?.message ?? "nothing is refused")")
-                // Each is still to be had by its path.
+                // Each can still be had by its path.
                 #expect(try library.file(named: path).name.hasSuffix("/" + path))
             }
         }
@@ -251,7 +252,7 @@ import Testing
         }
     }
 
-    /// As many as the limit allows hide nothing.
+    /// As many files as the limit allows hide nothing.
     @Test func limitsThatAreJustKeptAreNotReached() throws {
         try withTemporaryFolder { folder in
             _ = try write(folder, "a/ink.safetensors", seed: 1)
@@ -278,7 +279,7 @@ import Testing
             }
             let spaces = try #require(weightsError { _ = try library.file(named: " my pen") })
             #expect(spaces.message.contains("put \" my pen.safetensors\" there"), "\(spaces)")
-            // A path without its ending names no file, and the one that is meant is said.
+            // A path without its ending names no file, and the error names the probable file.
             let path = folder.path + "/a/Ink Wash"
             #expect(
                 weightsError { _ = try LoRAFile(path: path) }?.message
@@ -293,7 +294,7 @@ import Testing
         }
     }
 
-    /// A file that fits by its name and is none is an error about the file, not a reason to look on.
+    /// A file that fits by its name and is no LoRA is an error about the file, not a reason to look further.
     @Test func aDamagedFileOfThatNameIsNamed() throws {
         try withTemporaryFolder { folder in
             try folder.write("a/ink.safetensors", "no weights")
@@ -324,7 +325,7 @@ import Testing
         #expect(try merged(two, TinyModel.toQ) != merged(LoRAScale(text), TinyModel.toQ))
     }
 
-    /// One scale is hashed as it always was: see the definition at `ModelIdentity`.
+    /// One scale is hashed in the old way: see the definition at `ModelIdentity`.
     @Test func identitiesOfOneScaleStay() throws {
         let (base, file) = (TinyModel.source(), try file())
         func identity(_ scale: LoRAScale) throws -> String {

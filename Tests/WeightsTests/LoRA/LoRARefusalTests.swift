@@ -155,7 +155,7 @@ import Weights
             mentions: [Self.toQ + ".lora_up.weight", "unet.\(TinyModel.toQ).lora_B.weight", "same part"])
     }
 
-    /// Whatever is done to a file's bytes, it is read or refused.
+    /// A file with damaged bytes is read or refused.
     @Test(arguments: 0..<4) func damagedFilesNeverTrap(_ seed: UInt64) {
         var generator = SeededGenerator(seed: seed)
         let good = Numbers.file(pair(Self.toQ) + [Numbers(Self.toQ + ".alpha", [], [1])])
@@ -198,7 +198,7 @@ import Weights
             #expect(try first.file(named: "ink.safetensors").digest == ink.digest)
             #expect(weightsError { _ = try library.file(named: "ink") }?.code == .badOption)
             #expect(try library.file(named: "style/wash").digest == deep.digest)
-            // Twice: found anew, and from what is known.
+            // Twice: found anew, and from the memory.
             for _ in 0..<2 {
                 for file in [ink, deep, other, single] {
                     #expect(try library.file(digest: file.digest).digest == file.digest)
@@ -209,7 +209,7 @@ import Weights
         }
     }
 
-    /// A file that is replaced is another file, even where the size stays.
+    /// A file that is replaced is another file, even if the size stays.
     @Test func replacedFilesAreHashedAgain() throws {
         try withTemporaryFolder { folder in
             let old = try write(folder, "ink.safetensors", seed: 1)

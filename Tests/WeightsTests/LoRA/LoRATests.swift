@@ -173,7 +173,7 @@ import Weights
             try merged(source, TinyModel.kernel), expected(weight, up: up, down: folded, factor: 0.5), "LoCon with a middle")
     }
 
-    /// Order of merging is order given; sums of two are what both add.
+    /// The order of merging is the given order. Two files add the sum of both changes.
     @Test func severalFilesAddUpInTheirOrder() throws {
         let (a, b) = (Self.pair(TinyModel.kernel, seed: 70), Self.pair(TinyModel.kernel, seed: 80))
         let uses = [LoRAUse(try lora(a), scale: 0.5), LoRAUse(try lora(b), scale: 2)]
@@ -193,7 +193,7 @@ import Weights
         #expect(try merged(base.applying([]), TinyModel.kernel) == TinyModel.weight(TinyModel.kernel).values)
     }
 
-    /// Base, contents, scales and order are what the identity says; names are not.
+    /// The identity covers base, contents, scales and order, but not names.
     @Test func theIdentityCoversContentsScalesAndOrder() throws {
         let base = TinyModel.source()
         let (a, b) = (try lora(Self.pair(TinyModel.toQ, seed: 1)), try lora(Self.pair(TinyModel.toQ, seed: 2)))
@@ -210,7 +210,7 @@ import Weights
         #expect(a.dataDigest() == renamed.dataDigest() && a.dataDigest() != a.digest)
     }
 
-    /// A checkpoint in one file has other names and the same layers; an f16 file of factors is what it says in f32.
+    /// A checkpoint in one file has other names and the same layers. A file of f16 factors gives the same as its values in f32.
     @Test(.enabled(if: Fixtures.sharedGolden != nil), arguments: ["tiny-sd15", "tiny-sdxl"])
     func aCheckpointInOneFileIsChangedAsItsFolderIs(_ model: String) throws {
         let models = try #require(Fixtures.sharedGolden).appendingPathComponent("models")

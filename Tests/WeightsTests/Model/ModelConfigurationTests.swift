@@ -28,7 +28,7 @@ import Weights
         return (found.unet["sample_size"]?.intValue, !found.notes.isEmpty)
     }
 
-    /// As diffusers has it: below 0.9.0, and below 64.
+    /// The repair of diffusers: for versions below 0.9.0, and sides below 64.
     @Test(
         arguments: [
             ("0.8.1", 32, 64), ("0.2.4", 16, 64), ("0.8.0.dev0", 63, 64), ("0.0.4", 8, 64), ("0", 32, 64),
@@ -61,7 +61,7 @@ import Weights
         #expect(try found(64) == 64 && found(96) == 96 && found(128) == 128)
         #expect(try found(32, ["use_linear_projection": true]) == 64)
         #expect(try found(32, ["layers_per_block": 1]) == 32 && found(32, ["block_out_channels": [320, 640, 1280]]) == 32)
-        // Other forms are left to who checks them.
+        // Other forms are left to the code that checks them.
         #expect(try side(["block_out_channels": Self.published, "sample_size": [16, 24]]).side == nil)
     }
 
@@ -102,12 +102,12 @@ import Weights
         #expect(inpaint.scheduler["skip_prk_steps"] == true && inpaint.notes.first?.contains("skip_prk_steps") == true)
         let plain = try configuration(scheduler: pndm)
         #expect(plain.scheduler["skip_prk_steps"] == nil && plain.notes.isEmpty)
-        // Values of another kind are not taken for good.
+        // Values of another kind do not count as right.
         let odd = try configuration(scheduler: ["steps_offset": "1", "clip_sample": "no", "_class_name": "DDIMScheduler"])
         #expect(odd.scheduler["steps_offset"] == 1 && odd.scheduler["clip_sample"] == false)
     }
 
-    /// The repair is of what the configuration says; a mark in the weights says more.
+    /// Only the configuration is repaired; a mark in the weights counts more.
     @Test(arguments: [("0.8.0", [32, 64]), ("0.27.2", [320, 640, 1280, 1280])] as [(String, JSONValue)])
     func aMarkOfSizeCountsMoreThanTheRepair(version: String, channels: JSONValue) throws {
         let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")

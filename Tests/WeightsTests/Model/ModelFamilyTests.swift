@@ -4,7 +4,7 @@ import Testing
 
 @testable import Weights
 
-/// The table of families, and what is decoded from it.
+/// The table of families, and the values that are decoded from it.
 @Suite struct ModelFamilyTests {
     @Test(arguments: ModelFamily.all) func aFamilyKnowsItsOwnPublishedFiles(_ family: ModelFamily) throws {
         let source = ModelSource.withoutWeights(family)
@@ -12,7 +12,7 @@ import Testing
         let found = try ModelConfiguration(source).architecture
         #expect(found.family == family && found.kind == family.kinds.last && !found.isInpainting)
         #expect(found.scaleFactor == 8 && found.nativeSide == family.published(predicting: family.guessedPrediction).nativeSide)
-        // Whatever the table says that pictures are made with is in the files.
+        // The files have everything that the table names for making pictures.
         for component in family.textEncoders { #expect(source.exists(component + "/config.json")) }
         #expect(try ModelIdentity.components(of: source).isSuperset(of: family.textEncoders + family.tokenizers))
     }
@@ -54,7 +54,7 @@ import Testing
         #expect(families.map { $0.kind(scheduler: scheduler).id } == ids)
     }
 
-    /// Numbers of a configuration that cannot be must not stop who only looks.
+    /// Impossible numbers of a configuration must not stop an inspection.
     @Test(
         arguments: [
             (["in_channels": 9], ["latent_channels": 4], true), (["in_channels": 33], ["latent_channels": 16], true),

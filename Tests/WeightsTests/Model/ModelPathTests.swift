@@ -20,13 +20,13 @@ private func refusal(_ path: String) throws -> WeightsError {
     try #require(weightsError { _ = try ModelSource.open(ModelChoice(path: path)).identity() })
 }
 
-/// Paths that people give, and what is at them.
+/// Paths that people give, and the errors for the things at these paths.
 @Suite struct ModelPathTests {
-    /// It is refused with the folder that is meant, as everything that is no model.
+    /// The index is refused with the folder that is meant, like everything that is no model.
     @Test func theIndexOfAModelIsNotTheModel() throws {
         let index = tiny.path + "/model_index.json"
         try withTemporaryFolder { folder throws in
-            // As in the cache, where files are links into another folder.
+            // A folder as in the cache, where files are links into another folder.
             let model = try copy(folder.appendingPathComponent("model" + String(repeating: "l", count: 200)))
             let real = folder.appendingPathComponent("0123")
             try FileManager.default.moveItem(at: model.appendingPathComponent("model_index.json"), to: real)
@@ -47,7 +47,7 @@ private func refusal(_ path: String) throws -> WeightsError {
         }
     }
 
-    /// The folder of an index that is named without one is that of the command.
+    /// The folder of an index that is named without a folder is the working directory.
     @Test(arguments: [
         ("model_index.json", "."), ("./model_index.json", "."), ("../model_index.json", ".."), ("/model_index.json", "/"),
     ])

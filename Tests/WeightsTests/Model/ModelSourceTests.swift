@@ -58,7 +58,7 @@ private func permanent(_ files: [String: [UInt8]]) -> [String: UnsafeRawBufferPo
         }
     }
 
-    /// As diffusers writes it for DPM-Solvers; in any other file it is no JSON.
+    /// diffusers writes minus infinity for DPM-Solvers; in any other file it is no JSON.
     @Test func schedulerConfigurationsMayHoldPythonsMinusInfinity() throws {
         let text = Array(#"{"lambda_min_clipped": -Infinity}"#.utf8)
         let files = ["scheduler/scheduler_config.json": text, "unet/config.json": text]

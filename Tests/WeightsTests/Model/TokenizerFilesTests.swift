@@ -54,7 +54,7 @@ private func tokenizer(_ source: ModelSource) throws -> CLIPTokenizer {
         }
     }
 
-    /// As editors of other systems save the rules, and as they are lost.
+    /// Merges with the line ends of other systems are read. Merges without line ends, or with lost lines, are refused.
     @Test(arguments: [
         ("\n", "\n", true), ("\r\n", "\r\n", true), ("\r\n", "\r\n\r\n\r\n", true), ("\r\n", "", true),
         ("\n", "\n\r\n\n", true),
@@ -76,7 +76,7 @@ private func tokenizer(_ source: ModelSource) throws -> CLIPTokenizer {
         }
     }
 
-    /// From the folder, from the store, and as the configuration of a checkpoint in one file.
+    /// The file is read from the folder, from the store, and as part of the configuration of a checkpoint in one file.
     @Test func theOneFileGoesWithTheModel() throws {
         try withTemporaryFolder { folder throws in
             let model = folder.appendingPathComponent("model")

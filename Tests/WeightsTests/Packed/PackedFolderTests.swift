@@ -270,7 +270,7 @@ import Testing
         }
     }
 
-    /// The longest unused file goes, whatever the look into the files does to their times.
+    /// Pruning is no use of the files that it looks into: their order and their times stay.
     @Test func pruningIsNoUse() throws {
         try withThreeFiles { fixture, _, keys, sizes throws in
             let setting = PackedWeights.Setting(folder: fixture.folder, limit: 1 << 30)

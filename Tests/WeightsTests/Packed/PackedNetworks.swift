@@ -110,7 +110,7 @@ struct PackedFixture {
         }
     }
 
-    /// A network as a new worker gets it.
+    /// The network that a new worker gets.
     func network(
         _ source: CountedSource, _ key: PackedKey, _ context: ComputeContext
     ) throws -> (network: CountedNetwork, isMapped: Bool) {
@@ -119,7 +119,7 @@ struct PackedFixture {
         }
     }
 
-    /// The size of the file of a key as it is known before the file is made.
+    /// The size of a key's file that is known before the file is made.
     func fileBytes(_ key: PackedKey, build: (WeightScope) throws -> Void) throws -> Int {
         let (measure, source) = (PackedMeasure(), CountedSource(seed: 0))
         try build(WeightScope(source).kept(by: .measured(measure)))

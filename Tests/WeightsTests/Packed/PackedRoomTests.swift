@@ -9,9 +9,9 @@ import Testing
 @Suite struct PackedRoomTests {
     // MARK: A full disk
 
-    /// A disk with so many bytes beside those that must stay free, and the files on it after a fourth network.
+    /// A disk with a number of bytes beside those that must stay free, and the files on it after a fourth network.
     ///
-    /// - Parameter bytes: of the sizes of three files and of the new one.
+    /// - Parameter bytes: gives the number from the sizes of the three files and the size of the new one.
     private func onDisk(
         of bytes: ([Int], Int) -> Int, limit: ([Int]) -> Int = { _ in 1 << 30 },
         _ body: (PackedFixture, [String], _ isMapped: Bool) throws -> Void
@@ -75,7 +75,8 @@ import Testing
         }
     }
 
-    /// However often a full disk needs room: what a worker has mapped gives none, and takes no other file along.
+    /// A full disk may need room any number of times: a file that a worker has mapped gives none, and no other file goes in its
+    /// place.
     @Test func mappedFilesStayOnAFullDisk() throws {
         try withThreeFiles { fixture, _, keys, sizes throws in
             var folder = PackedFolder(path: fixture.folder)
@@ -122,7 +123,7 @@ import Testing
         }
     }
 
-    /// The lock is the mapping's: a worker keeps tensors, and none of the objects that read the file.
+    /// The lock belongs to the mapping: a worker keeps tensors, and none of the objects that read the file.
     @Test func aFileIsInUseAsLongAsOneOfItsTensors() throws {
         try withThreeFiles { fixture, _, keys, _ throws in
             let path = fixture.path(keys[1])

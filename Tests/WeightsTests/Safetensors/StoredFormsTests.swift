@@ -8,8 +8,8 @@ import Weights
 
 private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
 
-/// Forms in which programs store the weights of one model: each gives the values of the plain file, and what would give others
-/// is refused.
+/// Forms in which programs store the weights of one model: each gives the values of the plain file. A form that would give
+/// other values is refused.
 @Suite struct StoredFormsTests {
     /// Runs `body` on a copy of the model's folder.
     private func withCopy(_ body: (URL) throws -> Void) throws {
@@ -61,7 +61,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         tensors.map { FileTensor(prefix + $0.name, $0.type, $0.shape, $0.bytes) }
     }
 
-    /// Shards of which only one holds a name by which the network is recognised.
+    /// Shards. Only one of them holds a name by which the network is recognised.
     private func shards(_ component: String) throws -> [[FileTensor]] {
         let tensors = try SingleFiles.tensors(of: component, in: tiny)
         let ends = ["mid_block.", "up_blocks.", "quant_conv.", "text_model.embeddings."]
@@ -83,7 +83,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         }
     }
 
-    /// A tensor of the network that stands in one shard with the words and in another without is one too many.
+    /// A tensor of the network that is in one shard with the words and in another without them is one too many.
     @Test func aPartWithAndWithoutTheWordsIsRefused() throws {
         try withCopy { folder throws in
             let shards = try shards("unet")
@@ -110,7 +110,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         }
     }
 
-    /// Two copies of a network under different words: which one is meant, no order can tell.
+    /// Two copies of a network under different words: no order can tell which one is meant.
     @Test(arguments: [("module.", "unet."), ("state_dict.", "module._orig_mod."), ("model.", "state_dict.model.")])
     func aNetworkUnderTwoWordsIsRefused(one: String, other: String) throws {
         try withCopy { folder throws in
@@ -125,7 +125,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
                     let message = error?.message ?? "nothing is refused"
                     #expect(error?.code == .malformed && message.contains("\"\(one)"), "\(message)")
                     #expect(message.contains("\"\(other)") && message.contains("different words"), "\(message)")
-                    // Without words before it the network is the one that counts, and so is the one that holds anything.
+                    // The copy without words before its names counts, and so does the only copy that has elements.
                     try write([tensors + prefixed(one, zeros)], to: component, in: folder)
                     try expectPlain(component, open(folder))
                     let empty = tensors.map { FileTensor(other + $0.name, $0.type, [0] + $0.shape, []) }
@@ -168,7 +168,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
 
     // MARK: Strays
 
-    /// Names of no network, each with the words around the others and without.
+    /// Names that belong to no network, each with the words of the other names and without them.
     @Test(arguments: ["global_step", "epoch", "optimizer.foo.weight_scale", "model_ema.x.weight_scale", "x.comfy_quant"])
     func straysAreLeftAloneWhateverTheyAreCalled(name: String) throws {
         try withTemporaryFolder { folder throws in
@@ -324,7 +324,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
         try withCopy { folder throws in
             try write([file], to: "unet", in: folder)
             try expectPlain("unet", open(folder), expected)
-            // One number that is none of them makes the scale a fault again.
+            // One number other than zero makes the scale a fault again.
             file[place].bytes[file[place].bytes.count - 1] = 1
             try write([file], to: "unet", in: folder)
             let error = weightsError { try expectPlain("unet", open(folder), expected) }
@@ -372,7 +372,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
                     }
                 }
             }
-            // Outside of the network, and with nothing in it, it means nothing.
+            // Such a tensor means nothing outside of the network, or without elements.
             let strays = [
                 FileTensor("x.\(ending)", "U8", [1], [1]), FileTensor("\(short).\(ending)", "U8", [0], []),
             ]
@@ -388,7 +388,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
 
     @Test func longShapesAreNotPrintedWhole() throws {
         let ones = Array(repeating: 1, count: 10_000)
-        // The size is wrong, it overflows, and it is not what the model needs.
+        // The size is wrong, the size overflows, and the shape is not the one that the model needs.
         #expect(isShort(refusal(safetensors([("a", "F32", ones, [])]))))
         #expect(isShort(refusal(safetensors([("a", "F32", ones + [.max, .max], [])]))))
         let error = try withFile(safetensors([f32("a", [1], shape: ones)])) { file in

@@ -74,7 +74,7 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
         }
     }
 
-    /// A file system without times says 1970 of every change. Programs may well set the time of the last change to 1970.
+    /// A file system without times gives 1970 for every change. Programs may set the time of the last change to 1970 too.
     @Test func aStampWithoutTimesNeverSettles() {
         func isSettled(_ modified: Int64, _ changed: Int64, at time: Int64 = later()) -> Bool {
             FileStamp(place: FileStamp.Place(device: 1, inode: 2), size: 3, modified: modified, changed: changed)
@@ -85,7 +85,7 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
         #expect(!isSettled(.max, 1) && !isSettled(0, .max) && !isSettled(0, 1, at: .min) && isSettled(0, 1, at: .max))
     }
 
-    /// Also in the memory of one process, which has no file.
+    /// The same holds in the memory of one process, which has no file.
     @Test func aFreshStampIsNotKeptInOneProcess() throws {
         try withFile { file, _ throws in
             let memory = DigestMemory()
@@ -181,7 +181,7 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
 
     // MARK: The file
 
-    /// Whatever lies in the place of the memory: hashes are right, nothing traps, and the memory works afterwards.
+    /// Any file in the place of the memory: hashes are right, nothing traps, and the memory works afterwards.
     @Test(arguments: [
         "empty", "cut", "longer", "flipped", "text", "other version", "huge", "others may write", "a link", "a pipe",
     ])
@@ -436,7 +436,7 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
                 let error = weightsError { try store().verify(stored) }
                 #expect(error?.code == .malformed && error?.message.contains(blob) == true, "\(String(describing: error))")
                 #expect(weightsError { _ = try store().open(stored) }?.code == .malformed)
-                // Importing again mends the file, whatever the memory says of it.
+                // Importing again mends the file, even if the memory has another hash for it.
                 try deceive(url, cache)
                 #expect(try store().importModel(ModelChoice(path: model.path), name: "tiny") == stored)
                 try store().verify(stored)

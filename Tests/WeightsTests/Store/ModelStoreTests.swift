@@ -86,7 +86,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         }
     }
 
-    /// A stored model takes the user's options as its files would.
+    /// A stored model takes the user's options in the same way as its files.
     @Test(arguments: [UNetPrediction.epsilon, .velocity], [nil, UNetPrediction.epsilon, .velocity])
     func optionsMeanTheSameForStoredModels(option: UNetPrediction, imported: UNetPrediction?) throws {
         try withStore { store, folder throws in
@@ -120,7 +120,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         }
     }
 
-    /// Nothing is left of an import that the caller's own look at the model ends.
+    /// Nothing is left of an import that the caller's own check of the model ends.
     @Test func importsEndWhereTheModelIsRefused() throws {
         struct Refused: Error {}
         try withStore { store, _ throws in
@@ -181,7 +181,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
         }
     }
 
-    /// Whoever writes into the file that was imported does not change the store, and the other way round.
+    /// Writing into the imported file does not change the store, and the other way round.
     @Test func importedFilesAreTheStoresOwn() throws {
         try withStore { store, folder throws in
             let copy = folder.appendingPathComponent("copy")
@@ -319,7 +319,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             try Data(good.replacing("\"model\":\"folder\"", with: "\"model\":\"folder\",\"prediction_type\":\"epsilon\"").utf8)
                 .write(to: manifest)
             #expect(weightsError { _ = try store.open(stored) }?.message.contains("import it again") == true)
-            // While one is damaged nothing is swept, and the damaged one can be removed.
+            // While one manifest is damaged, no file is swept. The damaged model can be removed.
             _ = try store.importModel(ModelChoice(path: tiny1.path), name: "one")
             let (before, one) = (blobs(store), try #require(try store.find("one")))
             try Data("{".utf8).write(to: manifest)
@@ -347,7 +347,7 @@ private func replace(_ file: URL, _ content: some Sequence<UInt8>) throws {
             for name in ["names/one.1.tmp", "manifests/\(orphan).json.1.tmp"] {
                 try Data("x".utf8).write(to: URL(fileURLWithPath: "\(store.folder)/\(name)"))
             }
-            // A removal that got as far as the name.
+            // A removal that only removed the name.
             try files.removeItem(atPath: store.folder + "/names/tiny")
             let nameless = try #require(try store.find(stored.identity.hex))
             #expect(nameless.names.isEmpty && nameless.reference == "sha256:\(stored.identity.hex)")

@@ -29,7 +29,7 @@ import Testing
 
     @Test func aLockThatCannotBeOpenedIsNamed() throws {
         try withTemporaryFolder { folder throws in
-            // A link in its place is not followed, whoever looks.
+            // A link in the place of the file is never followed.
             try FileManager.default.createSymbolicLink(
                 at: folder.appendingPathComponent("lock"), withDestinationURL: folder.appendingPathComponent("other"))
             func error(exclusive: Bool) -> WeightsError? {
