@@ -52,8 +52,8 @@ final class Program: Sendable {
 
     /// The time that the threads of a tested program wait before they sleep, in turns of libgomp's loop. Two rows of tests
     /// share the cores: with the 2,000 turns that a program sets for itself, two renders of two threads each took 18.8 s on two
-    /// cores, with 300 turns 8.7 s. A program that finds the variable does not start itself again, so it gets the other variable
-    /// of `WaitingPolicy` from here too. In `WaitingTests` it finds neither.
+    /// cores, with 300 turns 8.7 s. A program that finds the variable does not start itself again, so it gets the other
+    /// variable of `WaitingPolicy` from here too. In `WaitingTests` it finds neither.
     static let sharedCores = ["GOMP_SPINCOUNT": "300", "OPENBLAS_NUM_THREADS": "1"]
 
     /// Starts the program. Callers end it with `end()` in a `defer`.

@@ -217,8 +217,8 @@ import Weights
         _ = try RenderMachine(request: try Self.applied(name, Self.plain(512)), model: model)
     }
 
-    /// Two words are refused together, or each of them changes the request of the other. Only `direct` may change nothing: it is
-    /// the default.
+    /// Two words are refused together, or each of them changes the request of the other. Only `direct` may change nothing: it
+    /// is the default.
     @Test func wordsWithoutEffectAreRefused() throws {
         let names = MethodWord.all.map(\.name)
         for (first, second) in names.flatMap({ first in names.map { (first, $0) } }) where first != second {

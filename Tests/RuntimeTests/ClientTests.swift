@@ -48,7 +48,7 @@ struct ClientTests {
         #expect(error?.message.hasPrefix("No coordinator answers at \(order.coordinator)") == true)
     }
 
-    /// A coordinator that was busy hears two HELLOs at once, answers both, and knows only the second session.
+    /// A coordinator that was busy reads two HELLOs at once, answers both, and knows only the second session.
     @Test("a job reaches a coordinator that was slow to answer")
     func twoWelcomes() async throws {
         let endpoint = TestFarm.uniqueEndpoint()
@@ -173,7 +173,7 @@ struct ClientTests {
         }
         #expect(
             try await submit(order(endpoint, [3], seed: 6)).parameters == FakeJob.expectedParameters(barriers: [3], seed: 6))
-        // Nothing is kept of the jobs that ended, also of those that ended before they began.
+        // Nothing is kept of jobs that ended, not even of jobs that ended before they began.
         for _ in 0..<500 where farm.engines.alive > 0 { try await Task.sleep(for: .milliseconds(10)) }
         #expect(farm.engines.made > 0 && farm.engines.alive == 0, "\(farm.engines.alive) of \(farm.engines.made)")
     }

@@ -15,7 +15,7 @@ struct CountTests {
         }
     }
 
-    /// Half of a mapped file is the other process's that maps it.
+    /// Two processes map a file, so half of it counts for each.
     @Test("shared pages count once for all processes")
     func shares() {
         let peak = "VmHWM:\t 5000 kB\n"
@@ -33,7 +33,7 @@ struct CountTests {
         var jobs = JobSequence()
         let changes = [0, 0, 1, 0, 1, 1, 2, 0].map { jobs.next(ids[$0]) }
         #expect(changes == [.begins, .stays, .begins, .returns, .returns, .stays, .begins, .returns])
-        // One more than is remembered: the job used longest ago is new again.
+        // One job more than the memory holds: the job used longest ago is new again.
         for id in ids { _ = jobs.next(id) }
         #expect(jobs.next(ids[0]) == .begins)
         #expect(jobs.next(ids[2]) == .returns)

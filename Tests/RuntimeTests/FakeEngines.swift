@@ -224,7 +224,7 @@ final class FakeTasks: TaskEngine {
     private(set) var operations: UInt64 = 0
     private(set) var peakActivationBytes = 0
 
-    /// Of task `index`.
+    /// The counted operations of task `index`.
     static func operations(_ index: Int) -> Int { 1_000_000_007 * (index + 1) }
 
     init(behaviour: FakeBehaviour) { self.behaviour = behaviour }

@@ -14,7 +14,7 @@ import Testing
 struct GroupTests {
     // MARK: The size
 
-    /// A task of a latent with so many points; its cost is twice that, for both halves of guidance.
+    /// A task of a latent of `side` × `side` points; its cost is twice that number, for both halves of guidance.
     private static func task(side: Int, model: UInt8 = 1) -> RenderTask {
         let latent = Latent(channels: 4, height: side, width: side, values: [Float](repeating: 0, count: 4 * side * side))
         let context = JobContext(modelIdentity: .init(of: [model]), conditioning: nil)
@@ -82,7 +82,7 @@ struct GroupTests {
                 let limit = limits[place].limit(of: Self.task(side: 16), idleBytes: kept[place])
                 kept[place] = max(kept[place], limit * bytes)
             }
-            // In each round all look before anybody takes more.
+            // In each round all workers look at the memory before one of them takes more.
             free.withLock { $0 = total - kept.reduce(0, +) }
             clock = clock + .seconds(1)
             time.withLock { $0 = clock }
@@ -119,7 +119,7 @@ struct GroupTests {
             computeOnce(0..<count)
             #expect(groups.reduce(0, +) <= total / 2 && groups.allSatisfy { $0 > 0 }, "\(groups)")
         }
-        // The first worker still has the memory of its old groups, beside what the others took.
+        // The first worker still has the memory of its old groups, beside the memory that the others took.
         #expect(kept[0] == total / 2 && kept.reduce(0, +) > total / 2)
         (kept[0], groups[0]) = (0, 0)
         free.withLock { $0 = total - kept.reduce(0, +) }
@@ -207,7 +207,7 @@ struct GroupTests {
         let sent = send(other.descriptor, "x", 1, Int32(MSG_NOSIGNAL))
         let number = errno
         #expect(sent == -1 && number == EPIPE)
-        // Nobody else may connect to the other one. It still holds its name.
+        // No other socket may connect to the other worker. It still holds its name.
         #expect(workers.allSatisfy { $0.count == 3 })
     }
 
@@ -312,7 +312,7 @@ struct GroupTests {
         let leaving = try farm.addWorker(behaviour, group: 8)
         let job = try farm.coordinator.submit(FakeJob(barriers: [1, 40], seed: 8))
         while begun.withLock({ $0 }) == 0 { try await Task.sleep(for: .milliseconds(5)) }
-        // It has a group of eight when it is told to end.
+        // The worker has a group of eight when it is told to end.
         leaving.terminate()
         try await Task.sleep(for: .milliseconds(100))
         isReleased.withLock { $0 = true }

@@ -4,7 +4,7 @@ import StrictJSON
 import TestSupport
 import ZMQSockets
 
-/// A peer that speaks the protocol by hand, and badly when a test wants it. Used on one thread.
+/// A peer that writes the messages of the protocol by hand, and wrong ones if a test wants it. Used on one thread.
 final class HostilePeer {
     private let context: Context
     private var socket: Socket?

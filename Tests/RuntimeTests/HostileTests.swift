@@ -43,7 +43,7 @@ struct HostileTests {
             let peer = try HostilePeer(farm.endpoint)
             for _ in 0..<200 {
                 try peer.send(frames: [[1]])
-                // One at a time: a full queue loses nothing, so all can be counted.
+                // One answer at a time: a full queue loses nothing, so all can be counted.
                 #expect(try peer.hear() != nil)
             }
         }

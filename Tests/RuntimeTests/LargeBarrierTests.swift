@@ -6,7 +6,7 @@ import Testing
 /// The views of very large pictures are tens of thousands of tasks.
 @Suite("Large barriers")
 struct LargeBarrierTests {
-    /// Seconds of a barrier of so many tasks, for each task.
+    /// Seconds of a barrier of `tasks` tasks, for each task.
     private func secondsPerTask(_ tasks: Int) async throws -> Double {
         let farm = try TestFarm()
         defer { farm.stop() }

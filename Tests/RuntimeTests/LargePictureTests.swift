@@ -67,7 +67,7 @@ struct LargePictureTests {
         #expect(try kept.pieces(ResultFetch(first: 0, count: 1), of: .random(), now) == nil)
         kept.forgetOld(now + .seconds(599))
         #expect(try kept.pieces(ResultFetch(first: 0, count: 1), of: job, now) != nil)
-        // The client has all.
+        // The client has all pieces.
         #expect(try kept.pieces(ResultFetch(first: 2, count: 1), of: job, now)?.isEmpty == true)
         #expect(try kept.pieces(ResultFetch(first: 0, count: 1), of: job, now) == nil)
         kept.keep(RenderResult(file: writer.finished(), width: 1, height: 1, parameters: ""), of: job, now)
@@ -84,7 +84,7 @@ struct LargePictureTests {
         var order = SubmitClient.Order(
             coordinator: "tcp://127.0.0.1:\(port)",
             request: EncodedPart(metadata: ["barriers": [3], "seed": 5], payload: []))
-        // It asks all the time, and takes each piece once.
+        // The client asks all the time, and takes each piece once.
         order.askAgain = .zero
         let eager = order
         try check(
@@ -93,7 +93,7 @@ struct LargePictureTests {
             })
     }
 
-    /// More clients than that have gone away with their pictures waiting.
+    /// More clients than the limit have gone away, and their pictures wait.
     @Test func theNumberOfKeptPicturesHasALimit() throws {
         var kept = KeptPictures()
         let start = monotonicNow()
@@ -110,7 +110,7 @@ struct LargePictureTests {
         #expect(try kept.pieces(ask, of: jobs[5], start) == nil)
     }
 
-    /// Outputs that the engine takes one by one. Those of a lying worker are computed again by another.
+    /// Outputs that the engine takes one by one. Another worker computes the outputs of a lying worker again.
     @Test(arguments: [[4, 1], [64, 30]])
     func outputsThatAreTakenOneByOne(_ barriers: [Int]) async throws {
         let farm = try TestFarm()

@@ -31,7 +31,7 @@ struct RenderOnFarmTests {
         return options
     }
 
-    /// Renders with so many workers of this process.
+    /// Renders with `workers` workers of this process.
     static func render(
         _ request: RenderRequest = request(), workers: Int, threads: Int = 1, group: Int = WorkerOptions.usualGroup
     ) async throws -> RenderResult {

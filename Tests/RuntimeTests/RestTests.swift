@@ -14,7 +14,7 @@ struct RestTests {
 
         func note(_ event: String) { events.withLock { $0.append(event) } }
 
-        /// Waits until so many events are there.
+        /// Waits until `count` events are there.
         func first(_ count: Int) async throws -> [String] {
             for _ in 0..<3000 {
                 let events = events.withLock { $0 }

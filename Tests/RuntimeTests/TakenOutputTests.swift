@@ -49,7 +49,7 @@ struct TakenOutputTests {
         threads.post(.take(serial: 0, index: 1, output(1, job)), of: id)
         threads.post(.take(serial: 0, index: 0, output(0, job, as: 1)), of: id)
         threads.post(.complete(serial: 0, [], numericsClass: "fake"), of: id)
-        // Of another barrier: nobody wants it.
+        // An output of another barrier: nobody wants it.
         threads.post(.take(serial: 3, index: 0, output(0, job)), of: id)
         guard case .took = try await reports.next(), case .rejected(_, 0, 0, _, _) = try await reports.next() else {
             Issue.record("a wrong output was taken")

@@ -55,7 +55,7 @@ import Testing
             let slack = phase.name == "decode" && request.vaeTileSize != nil ? (asked.workers == 1 ? 0.02 : 0.25) : 0
             #expect(abs(Double(phase.operations) - expected.operations) <= slack * expected.operations, "\(phase)")
         }
-        // With several workers one that has nothing to do repeats the others' last tasks of a step.
+        // With several workers, a worker that has nothing to do repeats the others' last tasks of a step.
         let repeated = asked.workers == 1 ? 0 : 0.4
         for (name, counted, expected) in [
             ("sent", counts.bytesSent, wire.sent), ("received", counts.bytesReceived, wire.received),

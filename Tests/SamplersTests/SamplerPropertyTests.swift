@@ -95,8 +95,8 @@ import Testing
                 Self.configuration(method, changing: ["timestep_spacing": "linspace"]), method: method, steps: steps, eta: eta)
             var (sample, history) = ([sampler.initialNoiseScale], SamplerHistory())
             for call in 0..<sampler.calls {
-                // The one right network for data of standard deviation 1, in the model's own scale: its noise is that of its
-                // input.
+                // The only right network for data of standard deviation 1, in the model's own scale: it predicts the noise of
+                // its input.
                 let noise = Self.gaussianNoise(sampler, call: call, shown: sampler.scaleInput(sample, call: call)[0], method)
                 let fresh = [[Float]](repeating: [0], count: sampler.noiseMaps(call: call))
                 sample = sampler.step(
@@ -166,7 +166,7 @@ import Testing
         }
     }
 
-    /// Any content of the file gives a sampler with finite numbers, or an error in a sentence.
+    /// Every content of the file gives a sampler with finite numbers, or an error in a sentence.
     @Test func hostileConfigurationsNeverTrap() throws {
         let classes = [
             "DDIMScheduler", "EulerDiscreteScheduler", "PNDMScheduler", "DPMSolverMultistepScheduler", "LCMScheduler",

@@ -60,8 +60,8 @@ import Testing
         #expect(drawn == 16 && abs(Double(sample[0]) - expected) < 1e-4, "\(sample[0]) for \(expected)")
     }
 
-    /// If data and noise are Gaussian the whole run is linear. So the variance of its result is the sum of all draws'
-    /// contributions, and must equal the data's.
+    /// If data and noise are Gaussian, the whole run is linear. So the variance of its result is the sum of the contributions
+    /// of all draws, and must equal the variance of the data.
     @Test(arguments: [SamplingMethod.dpmppSDE, .dpmpp2sAncestral, .dpm2Ancestral, .eulerAncestral, .dpmpp2mSDE])
     func theResultHasTheVarianceOfTheData(_ method: SamplingMethod) throws {
         let sampler = try Sampler(SamplerPropertyTests.configuration(method), method: method, noiseSchedule: .karras, steps: 80)

@@ -14,7 +14,7 @@ struct ScratchFileTests {
         try file.write([9], at: 6)
         #expect(try file.read(8, at: 0) == [0, 0, 0, 0, 0, 1, 9, 3])
         #expect(try file.read(0, at: 100) == [])
-        // Nothing is there, and it does not make numbers up.
+        // Nothing is there, and the file makes no numbers up.
         #expect(throws: ScratchError.self) { try file.read(4, at: 5) }
         let far = 1 << 42
         try file.write([7, 8], at: far)

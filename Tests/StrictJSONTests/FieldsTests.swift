@@ -50,7 +50,7 @@ struct FieldsTests {
         #expect(try error(text, .number(0...1))?.need == .number(0...1))
     }
 
-    /// The words say both ends of a count, so that a list that is too short is not told a limit that it keeps.
+    /// The words name both ends of a count. Otherwise the error of a list that is too short would name a limit that it keeps.
     @Test(arguments: [
         (0...Int.max, "a list of elements, each an object"), (1...Int.max, "a list of at least 1 elements, each an object"),
         (0...4, "a list of at most 4 elements, each an object"), (1...4, "a list of 1 to 4 elements, each an object"),

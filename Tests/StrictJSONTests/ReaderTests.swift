@@ -22,7 +22,8 @@ func refusal(_ bytes: [UInt8], limits: JSONLimits = .config) -> JSONError? {
         #expect(value["missing"] == nil)
     }
 
-    /// Python's name for minus infinity is text where the limits let it in, and nowhere else; its other names are refused.
+    /// Python's name for minus infinity is read as text if the limits allow it, and is refused otherwise. Its other names are
+    /// always refused.
     @Test func minusInfinityIsTextInSchedulerConfigurations() throws {
         let text = #"{"lambda_min_clipped": -Infinity}"#
         #expect(try parse(text, limits: .schedulerConfig) == ["lambda_min_clipped": "-Infinity"])

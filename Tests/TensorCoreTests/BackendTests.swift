@@ -182,7 +182,7 @@ import Testing
         var signs = 0
         context.whenAdvancing = { signs += 1 }
         for rows in [1, 2, 5] {
-            // As many operations as so many rows of the result take.
+            // As many operations as `rows` rows of the result take.
             context.operationsPerSlice = 2 * rows * whole.shape[2] * whole.shape[3] * test.input * test.kernel * test.kernel
             signs = 0
             let sliced = Closeness(try run(nil).array, whole.array)

@@ -19,7 +19,7 @@ import Testing
             storage.base.initializeMemory(as: UInt8.self, repeating: mark, count: bytes)
         }
 
-        /// The first byte is the mark, and each other one is as the byte before.
+        /// Whether the first byte is the mark, and each other byte equals the byte before.
         var isWhole: Bool {
             storage.base.load(as: UInt8.self) == mark && memcmp(storage.base, storage.base + 1, bytes - 1) == 0
         }
@@ -54,7 +54,7 @@ import Testing
         #expect(pool.idleBytes == 0)
     }
 
-    /// Eight neighbours serve one that is as large as all of them, and the other way round.
+    /// Eight neighbours serve one buffer that is as large as all of them, and the other way round.
     @Test(arguments: [1, 3, 8]) func freeNeighboursJoin(count: Int) {
         let pool = BufferPool()
         var parts = (0..<count).map { _ in pool.allocate(byteCount: Self.mebibyte) }
@@ -128,7 +128,7 @@ import Testing
         withExtendedLifetime(large) {}
     }
 
-    /// More addresses than a process can have: the range is smaller, and if even the least is too much there is none.
+    /// A range of more addresses than a process can have becomes smaller. If even the least number is too large, there is none.
     @Test func addressesMayBeShort() throws {
         let range = try #require(MemoryRange(byteCount: 1 << 60, least: Self.mebibyte))
         #expect(range.byteCount < 1 << 60 && range.byteCount >= Self.mebibyte)

@@ -45,8 +45,8 @@ import Testing
         (context.backend as? OneDNNBackend)?.instructionSet.hasStableProducts == true
     }
 
-    /// Another shape needs memory and, where oneDNN multiplies, operations of its own; so does a context that gave its memory
-    /// back.
+    /// Another shape needs memory and, where oneDNN multiplies, operations of its own. A context that gave its memory back also
+    /// needs memory again.
     @Test(arguments: BackendTests.backends)
     func anotherShapeCosts(_ backend: BackendChoice) throws {
         let context = try ComputeContext(backend: backend, threads: 2)
@@ -64,7 +64,7 @@ import Testing
         #expect((context.counts - trimmed).preparations == 0)
     }
 
-    /// oneDNN's operations take weights in an order of their own: each layer's are brought into it once.
+    /// oneDNN's operations take weights in an order of their own. The weights of each layer are brought into it once.
     @Test func weightsAreReorderedOnce() throws {
         try needs(BackendTests.backends.contains(.onednn), "oneDNN")
         let context = try ComputeContext(backend: .onednn, threads: 1)

@@ -97,8 +97,8 @@ import Testing
     }
 }
 
-/// The bits of f32 products depend neither on threads nor on the images and rows beside them: by the library where its products
-/// are taken, and by our own kernels. `deploy/variants.sh` runs this for older instruction sets too.
+/// The bits of f32 products depend neither on threads nor on the images and rows beside them. This holds for the library where
+/// its products are used, and for our own kernels. `deploy/variants.sh` runs this for older instruction sets too.
 @Suite struct ProductBitsTests {
     enum Road: CaseIterable, Sendable {
         case backend, own

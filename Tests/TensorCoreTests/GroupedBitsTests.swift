@@ -24,8 +24,8 @@ import Testing
 
     static let largest = 8
 
-    /// The sizes of groups that a layer is tried with: the largest, and one of 2 to 7 by its place in the list. A layer that
-    /// multiplies much is tried in pairs.
+    /// The sizes of groups for the test of a layer: the largest, and one of 2 to 7 by its place in the list. A layer with many
+    /// multiplications is tested in pairs.
     ///
     /// - Parameter operations: of one image.
     private static func groups(_ place: Int, operations: Int) -> [Int] {
@@ -69,7 +69,7 @@ import Testing
     static let convolutions = [
         (64, 320, 320, 1, 1, 1), (32, 640, 640, 1, 1, 1), (16, 1280, 1280, 1, 1, 1), (8, 2560, 1280, 1, 1, 1),
         (64, 4, 320, 1, 1, 1), (64, 320, 4, 1, 1, 1), (64, 320, 320, 2, 1, 1), (32, 640, 640, 2, 1, 1), (64, 320, 320, 4, 2, 2),
-        // Up blocks join what comes from below with what was kept.
+        // Up blocks join the maps from below with the kept maps.
         (64, 960, 320, 1, 1, 1),
     ]
 

@@ -105,8 +105,8 @@ import Testing
         #expect(context.resizeNearest(ramp(19, 1), height: 8, width: 1).array == [0, 2, 4, 7, 9, 11, 14, 16])
     }
 
-    /// The way of a pooled map at odd sides: 48 pooled rows stand for 96, not for 95, and the way back spreads them over 95.
-    /// This kernel bends a plane a little; one point of it is an eighth and a sixteenth.
+    /// A pooled map at odd sides: 48 pooled rows stand for 96 rows, not for 95, and the way back spreads them over 95. This
+    /// kernel bends a plane a little; one point of it is an eighth and a sixteenth.
     @Test func oddSidesComeBack() throws {
         let context = try ComputeContext(threads: 1)
         func plane(_ y: Float, _ x: Float) -> Float { y / 8 + x / 16 }

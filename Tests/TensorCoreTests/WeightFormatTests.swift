@@ -3,7 +3,7 @@ import Testing
 
 @testable import TensorCore
 
-/// The order of packed weights, which workers with other threads and other pictures must agree on.
+/// The order of packed weights. Workers with other threads and other pictures must agree on it.
 @Suite struct WeightFormatTests {
     private static let layers: [WeightLayer] = [
         .linear(inputs: 320, outputs: 320), .linear(inputs: 1280, outputs: 320), .linear(inputs: 40, outputs: 24),

@@ -197,7 +197,7 @@ import Testing
         }
     }
 
-    /// A convolution in chunks of so many tiles.
+    /// A convolution in chunks of `tilesOfChunk` tiles.
     private static func run(_ test: Case, _ context: ComputeContext, tilesOfChunk: Int) throws -> [Float] {
         var numbers = TestNumbers(seed: UInt64(test.w * 100 + test.input))
         let x = tensor(numbers.floats(test.n * test.h * test.w * test.input), [test.n, test.h, test.w, test.input], context)

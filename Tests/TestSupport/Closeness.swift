@@ -1,4 +1,4 @@
-/// How far two arrays of numbers are apart.
+/// The distance of two arrays of numbers.
 public struct Closeness: CustomStringConvertible {
     /// Squared error over squared reference.
     public var normalizedMeanSquare = 0.0

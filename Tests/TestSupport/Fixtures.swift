@@ -1,6 +1,6 @@
 public import Foundation
 
-/// Where test data lies.
+/// The places of test data.
 public enum Fixtures {
     /// The folder of committed fixtures.
     public static var folder: URL { Bundle.module.resourceURL!.appendingPathComponent("Fixtures") }

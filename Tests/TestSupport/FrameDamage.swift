@@ -44,7 +44,7 @@ public enum HeaderSeal {
 
 /// Damages the three frames of a message.
 public enum FrameDamage {
-    /// How far the reader came with a damaged message.
+    /// The point that the reader reached in a damaged message.
     public enum Depth: Sendable, CaseIterable {
         /// Refused for its frames, magic, version, lengths or checksums.
         case atTheSeal
@@ -79,7 +79,7 @@ public enum FrameDamage {
         return frames
     }
 
-    /// How far the reader comes with the frames, and the message if they are one.
+    /// The point that the reader reaches in the frames, and the message if the frames are one.
     public static func depth(_ frames: [[UInt8]]) -> (depth: Depth, packet: Packet?) {
         do throws(MessageError) {
             return (.read, try Packet(frames: frames, frameCount: frames.count))

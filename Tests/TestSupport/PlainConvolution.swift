@@ -7,7 +7,7 @@ public struct PlainConvolution {
     /// - Parameters:
     ///   - x: images of height × width × inputs.
     ///   - weight: outputs × inputs × 3 × 3.
-    ///   - padding: how many rows and columns of zeros lie above and left of an image.
+    ///   - padding: the numbers of rows and columns of zeros above and left of an image.
     ///   - result: height and width of a result.
     public init(
         _ x: [Float], height: Int, width: Int, _ weight: [Float], _ bias: [Float], padding: (top: Int, left: Int),

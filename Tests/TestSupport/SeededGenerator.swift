@@ -48,7 +48,7 @@ public enum Mutation {
     }
 }
 
-/// So many bytes that look random. Tests are not optimised, and would need seconds to make megabytes themselves.
+/// `count` bytes that look random. Tests are not optimised, and would need seconds to make megabytes themselves.
 public func randomBytes(seed: UInt64, count: Int) -> [UInt8] {
     var numbers = SeededGenerator(seed: seed)
     return (0...count / 8).map { _ in numbers.next() }.withUnsafeBytes { Array($0.prefix(count)) }

@@ -4,7 +4,7 @@ public import StrictJSON
 /// A `tokenizer.json` with CLIP's steps, as the tokenizers library writes it.
 ///
 /// - Parameters:
-///   - merges: of `merges.txt`.
+///   - merges: the content of `merges.txt`.
 ///   - isText: whether each merge is a text, as earlier releases wrote it, or an array of two.
 public func tokenizerDocument(_ vocabulary: JSONValue, merges: String, added: [JSONValue] = [], isText: Bool = false)
     -> JSONValue

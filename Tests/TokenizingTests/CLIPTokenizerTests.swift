@@ -32,7 +32,7 @@ import Tokenizing
     func wordsAreSplitWhereTheReferenceSplits(text: String, words: [String]) throws {
         let plain = try smallTokenizer()
         #expect(try plain.ids(text) == words.flatMap { try plain.ids($0) })
-        // The mark at the end of words shows where they end.
+        // The mark at the end of words shows the ends of the words.
         #expect(try tokens(text).filter { $0.hasSuffix("</w>") }.count == words.count)
     }
 
@@ -140,7 +140,7 @@ import Tokenizing
         ]
         let tokenizer = try smallTokenizer(configuration: configuration)
         #expect(try tokenizer.ids("<|EndOfText|>") == [tokenizer.endID])
-        // Padding as a plain string describes the same token last, so it is looked for as written.
+        // The padding, a plain string, is the last description of the same token, so the token is looked for as written.
         let plain = try smallTokenizer(configuration: ["eos_token": Self.normalized, "pad_token": "<|endoftext|>"])
         #expect(try plain.ids("<|EndOfText|>").count > 1)
     }
