@@ -20,10 +20,10 @@ public struct HiDiffusionLayout: Sendable, Equatable {
         attention: [false, true, true], dilatedLevel: 1, pooledLevel: 1, windowLevel: 1, windowedBlocks: 2)
     private static let all = [stableDiffusion, sdxl]
 
-    /// How many shift ids a call with window attention has: two attentions on the way down and three on the way up.
+    /// The number of shift ids in a call with window attention: two attentions on the way down and three on the way up.
     public var windowBlockCount: Int { 5 * windowedBlocks }
 
-    /// How many times shorter the sides of the level with windows are than the latent's: its nominal level.
+    /// The ratio of the latent's sides to the sides of the level with windows: its nominal level.
     public var windowScale: Int { 1 << windowLevel }
 
     /// Whether blocks behind the pooling of their own level have windows too.
@@ -44,7 +44,7 @@ public struct HiDiffusionLayout: Sendable, Equatable {
 }
 
 extension HiDiffusionLayout {
-    /// nil when the U-Net has neither Stable Diffusion's nor SDXL's arrangement of blocks.
+    /// The layout of a U-Net; nil if it has neither Stable Diffusion's nor SDXL's arrangement of blocks.
     ///
     /// - Parameters:
     ///   - down: whether each block on the way down has attention to the text.

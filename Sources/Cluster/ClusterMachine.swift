@@ -9,7 +9,7 @@ import Sentences
 public struct ClusterMachine: Sendable {
     public let parameters: ClusterParameters
     var sessions = OrderedTable<SessionID, Session>()
-    /// In the order of submission, which is also the priority.
+    /// The jobs in the order of submission, which is also the priority.
     var jobs = OrderedTable<JobID, Job>()
     /// Every try of the open barriers, also abandoned tries. The code looks up single entries and never walks the table.
     var leases: [LeaseID: Lease] = [:]

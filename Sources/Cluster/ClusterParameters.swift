@@ -13,7 +13,7 @@ public struct WorkerTerms: Sendable, Equatable {
 
     public init() {}
 
-    /// The terms without waits so short that a worker would only talk, whatever a coordinator says.
+    /// The terms, with each wait raised to a minimum. With shorter waits from a coordinator a worker would do nothing but talk.
     var bearable: WorkerTerms {
         var terms = self
         terms.heartbeat = max(heartbeat, .milliseconds(10))

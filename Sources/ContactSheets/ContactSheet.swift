@@ -4,7 +4,7 @@ public import ImageQuality
 public struct ContactSheet {
     /// One picture with its figures.
     public struct Cell: Sendable {
-        /// nil if there is no picture; the cell then stays grey.
+        /// The picture; nil if there is none. The cell then stays grey.
         public var picture: RGBImage?
         /// The lines under the picture. A line that is too long is cut.
         public var lines: [String]

@@ -23,10 +23,10 @@ public struct ModelError: SentenceError, Equatable {
     /// Names the thing and the remedy.
     public var sentence: Sentence
 
-    /// With a sentence that names settings.
+    /// An error with a sentence that names settings.
     public init(_ code: Code, naming sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
 
-    /// With a sentence that names none.
+    /// An error with a sentence that names no settings.
     public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
 }
 

@@ -10,7 +10,7 @@ public struct BrokenLink: Sendable, Equatable {
     public let isCircle: Bool
     private let path: String
 
-    /// nil if the missing file at `path` is not the fault of a link.
+    /// The link that is at fault for the missing file at `path`; nil if there is none.
     public init?(on path: String) {
         guard var found = Self.first(on: path) else { return nil }
         // The system follows at most forty links, so there are no more to look at.

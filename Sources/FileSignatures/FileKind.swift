@@ -18,8 +18,8 @@ public enum FileKind: Sendable, Equatable {
     /// The number of first bytes that are examined.
     public static let headBytes = 4096
 
-    /// nil for a file of no known kind. `head` holds the first `headBytes` bytes of the file, or all bytes of a shorter file.
-    /// `tail` holds its last bytes, if they are at hand: some formats have their mark there.
+    /// The kind of a file; nil if it is not known. `head` holds the first `headBytes` bytes of the file, or all bytes of a
+    /// shorter file. `tail` holds its last bytes, if they are at hand: some formats have their mark there.
     public init?(head: some Collection<UInt8>, tail: some Collection<UInt8> = EmptyCollection()) {
         let bytes = Array(head.prefix(FileKind.headBytes))
         guard

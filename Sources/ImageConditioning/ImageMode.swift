@@ -36,11 +36,11 @@ public enum ImageMode: String, Sendable, Equatable, CaseIterable {
 
     /// A map of unit noise of the latent's size.
     public enum Draw: String, Sendable, Equatable {
-        /// For the picture's latent: the encoder gives a distribution.
+        /// The map for the picture's latent, because the encoder gives a distribution.
         case image
         /// The noise at the start of the run.
         case noise
-        /// For the masked picture's latent.
+        /// The map for the masked picture's latent.
         case maskedImage
     }
 
@@ -59,7 +59,7 @@ public enum ImageMode: String, Sendable, Equatable, CaseIterable {
         }
     }
 
-    /// Whether the run begins with noise alone, whatever the picture. This is so for inpainting at full strength, but not for
+    /// Whether the run begins with noise alone, without the picture. This is so for inpainting at full strength, but not for
     /// image-to-image.
     public func startsFromNoise(strength: Double) -> Bool {
         self == .textToImage || (isInpainting && strength >= 1)

@@ -1,8 +1,8 @@
 /// The orientation in EXIF data: tag 0x0112 in the first directory of a TIFF structure (TIFF 6.0, section 2). The data may be
 /// hostile.
 enum EXIFOrientation {
-    /// nil if the data have no orientation. A value that is no orientation counts as upright, and then no other source is
-    /// asked.
+    /// The orientation of the data; nil if they have none. A value that is no orientation counts as upright, and then no other
+    /// source is asked.
     ///
     /// The standard demands one SHORT. Writers use other types too, and Pillow takes every type of numbers but BYTE.
     static func read(_ exif: [UInt8]) -> Orientation? {
@@ -75,7 +75,8 @@ private struct TIFFBytes {
     private let bytes: ArraySlice<UInt8>
     private let isBigEndian: Bool
 
-    /// nil if the data do not begin as TIFF does. JPEG puts a mark before TIFF data, and other formats may have it too.
+    /// Reads the beginning of TIFF data; nil for other data. JPEG puts a mark before TIFF data, and other formats may have it
+    /// too.
     init?(_ exif: [UInt8]) {
         let mark = Array("Exif\0\0".utf8)
         bytes = exif.starts(with: mark) ? exif.dropFirst(mark.count) : exif[...]

@@ -28,12 +28,12 @@ public struct ImageFileError: SentenceError, Equatable {
     /// The system's error number, if a system call failed.
     public let systemError: Int32?
 
-    /// With a sentence that names settings.
+    /// An error with a sentence that names settings.
     public init(_ code: Code, naming sentence: Sentence, systemError: Int32? = nil) {
         (self.code, self.sentence, self.systemError) = (code, sentence, systemError)
     }
 
-    /// With a sentence that names none.
+    /// An error with a sentence that names no settings.
     public init(_ code: Code, _ text: String, systemError: Int32? = nil) {
         self.init(code, naming: Sentence(text), systemError: systemError)
     }

@@ -5,7 +5,8 @@ import Glibc
 /// It searches the packet without parsing it, as Pillow does. Writers use the prefix `tiff`, which the XMP specification
 /// prefers. So a picture is never lost because of its XML.
 enum XMPOrientation {
-    /// nil if the packet has none. The first one counts; a digit that is no orientation counts as upright.
+    /// The orientation of the packet; nil if it has none. The first one counts. A digit that is no orientation counts as
+    /// upright.
     static func read(_ packet: [UInt8]) -> Orientation? {
         let name = Array("tiff:Orientation".utf8)
         return packet.withUnsafeBytes { packet in

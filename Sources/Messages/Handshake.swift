@@ -40,7 +40,7 @@ public struct Hello: Sendable, Equatable {
     public var name: String
     /// The secret of a coordinator that takes only its own processes.
     public var joinToken: String?
-    /// nil for a client.
+    /// The fields of a worker; nil for a client.
     public var worker: Worker?
 
     public var role: PeerRole { worker == nil ? .client : .worker }

@@ -8,7 +8,7 @@ extension Sentence: JSONRepresentable {
         settings.isEmpty ? .string(spelled(\.key)) : .array(parts.map(\.jsonValue))
     }
 
-    /// The sentence, cut to what a message may hold.
+    /// The sentence, cut to the length that a message may have.
     func cut() -> Sentence {
         var (kept, free) = ([Part](), WireLimits.textBytes)
         for part in parts.prefix(WireLimits.sentenceParts) {

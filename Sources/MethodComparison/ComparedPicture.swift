@@ -10,7 +10,7 @@ public struct ComparedPicture: Sendable, Equatable {
         public var method: String
         /// The ratio to the model's native side.
         public var scale: Double
-        /// In pixels.
+        /// The size in pixels.
         public var width: Int
         public var height: Int
 
@@ -22,7 +22,7 @@ public struct ComparedPicture: Sendable, Equatable {
 
     /// The cost of the picture.
     public struct Cost: Sendable, Equatable {
-        /// From the submission to the picture.
+        /// The seconds from the submission to the picture.
         public var wallSeconds: Double
         /// U-Net evaluations of single images, from the plan.
         public var evaluations: Int
@@ -30,7 +30,7 @@ public struct ComparedPicture: Sendable, Equatable {
         public var operations: Int
         /// The most memory of a worker's process; 0 if the system does not say.
         public var workerPeakBytes: Int
-        /// In both directions.
+        /// The bytes in both directions.
         public var bytesOnWire: Int
 
         public init(wallSeconds: Double, evaluations: Int, operations: Int, workerPeakBytes: Int, bytesOnWire: Int) {

@@ -10,7 +10,7 @@ extension ComparisonTable {
         let unit: String
         /// The figure of several pictures together.
         let summary: @Sendable ([Double]) -> Double?
-        /// nil if the picture has no such figure.
+        /// The figure of a picture; nil if it has none.
         let value: @Sendable (ComparisonTable, ComparedPicture) -> Double?
 
         /// Text for Markdown.

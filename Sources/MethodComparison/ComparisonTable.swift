@@ -4,7 +4,7 @@ import Foundation
 public struct ComparisonTable: Sendable {
     /// Conditions that all pictures share, such as the model or the seed.
     public let conditions: [(name: String, value: String)]
-    /// In the order of rendering.
+    /// The pictures in the order of rendering.
     public let pictures: [ComparedPicture]
 
     public init(conditions: [(name: String, value: String)], pictures: [ComparedPicture]) {

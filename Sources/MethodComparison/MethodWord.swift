@@ -54,7 +54,7 @@ struct MethodWord: Sendable {
         MethodWord("direct", group: .whole) { $0.request.method = .direct },
         MethodWord("hires", group: .whole) { $0.request.method = .hires },
         MethodWord("multidiffusion", group: .whole) { $0.request.method = .multidiffusion },
-        // In one stage, as published.
+        // CutDiffusion in one stage, as published.
         MethodWord("cut", group: .whole) { ($0.request.method, $0.request.stages) = (.cut, []) },
         // Hires: the later stages in views.
         MethodWord("tiled", needs: ["hires"]) { $0.request.refinement.tiled = true },

@@ -8,7 +8,8 @@ public struct PictureQuality: Sendable, Equatable {
     public var similarity: Double?
     /// High-frequency energy at the picture's own size.
     public var sharpness: Double
-    /// nil if the picture was not made of views, or if its views moved from call to call: then their borders are everywhere.
+    /// The seam score; nil if the picture was not made of views, or if its views moved from call to call: then their borders
+    /// are everywhere.
     public var seams: Double?
     public var repetition: Double
 
@@ -38,7 +39,7 @@ struct ViewBorders: Equatable {
     let columns: [Int]
     let rows: [Int]
 
-    /// nil if there are no views, or if they move.
+    /// The borders of a plan's views; nil if there are no views, or if they move.
     init?(_ plan: RenderPlan) {
         guard let cut = plan.cut, cut.jitter == 0,
             let views = try? ViewGrid(

@@ -37,7 +37,7 @@ public struct JobProgress: Sendable, Equatable {
     public var tasksTotal: Int
     public var workers: Int
     public var elapsed: Duration
-    /// nil until there is an estimate.
+    /// The expected time until the end; nil until there is an estimate.
     public var estimatedRemaining: Duration?
 
     public init(

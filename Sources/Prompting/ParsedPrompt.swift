@@ -15,7 +15,7 @@ public struct ParsedPrompt: Sendable, Equatable {
         case chunkBreak
     }
 
-    /// In order. Neighbouring texts have different weights, and none is empty.
+    /// The parts in order. Neighbouring texts have different weights, and none is empty.
     public let parts: [Part]
     /// Parts of the prompt that may not mean what their author thinks, each a phrase for "the prompt …".
     public let notes: [String]

@@ -29,10 +29,10 @@ public struct RenderError: SentenceError, Equatable {
     /// The settings at fault. Empty for errors of files, tasks and machines.
     public private(set) var faults: [SettingFault] = []
 
-    /// With a sentence that names settings.
+    /// An error with a sentence that names settings.
     public init(_ code: Code, naming sentence: Sentence) { (self.code, self.sentence) = (code, sentence) }
 
-    /// With a sentence that names none.
+    /// An error with a sentence that names no settings.
     public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
 
     /// The error as one of this fault, unless it has faults already.

@@ -23,7 +23,7 @@ public struct RequestError: SentenceError, Equatable {
     }
 
     public let category: Category
-    /// Says what is wrong, and the remedy.
+    /// The sentence with the mistake and the remedy.
     public let sentence: Sentence
 
     /// The settings at fault.

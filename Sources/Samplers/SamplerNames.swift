@@ -1,7 +1,7 @@
 /// A sampler's name as a user writes it: a method and perhaps a schedule, as in "DPM++ 2M Karras".
 public struct SamplerName: Sendable, Equatable {
     public var method: SamplingMethod
-    /// nil if the name has no schedule.
+    /// The schedule in the name; nil if it has none.
     public var noiseSchedule: NoiseScheduleKind?
 
     /// Reads the names of stable-diffusion.cpp, A1111, ComfyUI and diffusers' classes. Case, spaces, `-` and `_` do not matter.

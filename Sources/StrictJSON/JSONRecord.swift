@@ -60,7 +60,7 @@ extension JSONShape where Value: JSONRecordable {
 
 /// A value that can stand in a JSON object.
 public protocol JSONRepresentable {
-    /// nil leaves the member out.
+    /// The value in JSON; nil leaves the member out.
     var jsonValue: JSONValue? { get }
 }
 

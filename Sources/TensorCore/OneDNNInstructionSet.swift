@@ -22,7 +22,7 @@ struct OneDNNInstructionSet {
 
     /// Whether the bits of its f32 products depend neither on threads nor on the number of rows.
     ///
-    /// With AVX-512 each sum runs in one order (measured with 2.6.3, `ProductBitsTests`). Without, its matrix product is
+    /// With AVX-512 each sum runs in one order (measured with 2.6.3, `ProductBitsTests`). Without AVX-512 its matrix product is
     /// a general one that divides rows, columns and sums by their numbers and the threads.
     var hasStableProducts: Bool { name.hasPrefix("avx512") }
 }

@@ -71,7 +71,7 @@ int conednn_format_plain(int rank, const int64_t *extents, int type, conednn_for
 // Copies weights from one format to another.
 int conednn_repack(
     conednn_engine *engine, const conednn_format *from, const void *source, const conednn_format *to, void *destination);
-// How often conednn_repack ran.
+// The number of times that conednn_repack ran.
 uint64_t conednn_reorder_count(const conednn_engine *engine);
 
 // The bias is ignored if the shape has none, and so is the residual. A convolution never takes a residual. Waits until the

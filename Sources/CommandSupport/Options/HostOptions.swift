@@ -104,7 +104,7 @@ public struct HostOptions: ParsableArguments {
         return workers
     }
 
-    /// How many workers with this model fit into the free memory, at least 1. A number from the user is not limited.
+    /// The number of workers with this model that fit into the free memory, at least 1. A number from the user is not limited.
     ///
     /// - Parameters:
     ///   - isShared: whether the workers share their weights in a file.
@@ -135,7 +135,7 @@ public struct HostOptions: ParsableArguments {
         try SettingKind.choice.value(precision, of: .precision)
     }
 
-    /// f32 or bf16. Throws if this host does not have what was asked for.
+    /// f32 or bf16. Throws if this host does not have the requested precision.
     public static func settled(
         _ precision: PrecisionChoice, _ backend: BackendChoice
     ) throws(CommandFailure) -> PrecisionChoice {

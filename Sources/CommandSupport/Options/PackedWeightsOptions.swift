@@ -23,7 +23,7 @@ public struct PackedWeightsOptions: ParsableArguments {
         return PackedWeights.Setting(folder: folder, limit: limit)
     }
 
-    /// For the user, if the files are wanted and there is no folder for them; else nil.
+    /// A note for the user, if the files are wanted and there is no folder for them; else nil.
     public func note() throws(CommandFailure) -> String? {
         guard try limit() > 0, PackedWeights.standardFolder == nil else { return nil }
         return "\(PackedWeights.notePrefix)each worker keeps the weights in its own memory, because neither HOME nor "

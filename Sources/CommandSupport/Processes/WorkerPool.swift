@@ -94,7 +94,7 @@ final class WorkerPool: Sendable {
         do { try startOne(worker) } catch { report(.failed(error)) }
     }
 
-    /// With more lost processes per worker, the work itself must kill them.
+    /// The most lost processes for each worker. If there are more, the work itself must kill them.
     private static let lossesPerWorkerMax = 3
 
     /// The reason why another worker would fail too; nil if a new one may succeed.

@@ -106,7 +106,7 @@ private struct UNetCount {
         repeated(layers - inWindows) { $0.block(map, level, inWindows: false) }
     }
 
-    /// Counts `body` so many times.
+    /// Counts `body` as often as `times` says.
     private mutating func repeated(_ times: Int, _ body: (inout UNetCount) -> Void) {
         let before = products
         products = 0
@@ -147,7 +147,7 @@ private struct UNetCount {
         if case .merging(let method) = reduction { method.queriesOnly } else { false }
     }
 
-    /// nil if nothing merges.
+    /// The groups that a reduction makes in a map; nil if nothing merges.
     private func matching(_ reduction: TokenReduction?, _ map: MapSize) -> Matching? {
         guard case .merging(let method) = reduction else { return nil }
         let cells = MergeCells(

@@ -108,7 +108,7 @@ private final class SectionFile {
     private struct Plane {
         let type: ElementType
         let channels: Int
-        /// nil in a rehearsal, which has no rows to keep.
+        /// The file of the rows; nil in a rehearsal, which has no rows to keep.
         let file: ScratchFile?
 
         func place(_ row: Int, width: Int) -> Int { row * width * channels * type.byteCount }

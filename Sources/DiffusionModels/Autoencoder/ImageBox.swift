@@ -15,7 +15,7 @@ public struct ImageBox: Sendable, Hashable {
     /// The same rectangle of an image that is `factor` times as large.
     public func scaled(by factor: Int) -> ImageBox { map { $0.lowerBound * factor..<$0.upperBound * factor } }
 
-    /// With `margin` more points on each side that is inside the image.
+    /// The box with `margin` more points on each side that is inside the image.
     func expanded(by margin: Int, in image: ImageBox) -> ImageBox {
         map { $0.lowerBound - margin..<$0.upperBound + margin }.clamped(to: image)
     }

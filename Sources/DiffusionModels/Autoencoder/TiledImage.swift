@@ -13,7 +13,7 @@ public import TensorCore
 /// the attention's keys, values and results. A tile that is not here is computed again from the input, with the same bits. So
 /// is a tile for which the disk has no room.
 public final class TiledImage {
-    /// In latent points, for encoders too.
+    /// The tiles in latent points, for encoders too.
     public let grid: TileGrid
     /// The whole input, (1, h, w, c), f32.
     let input: Tensor

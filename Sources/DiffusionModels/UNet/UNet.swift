@@ -14,8 +14,8 @@ public struct UNetInput {
     public var textEmbeds: Tensor?
     /// SDXL: original height and width, crop top and left, target height and width in pixels, (images, 6).
     public var timeIDs: Tensor?
-    /// Whether each sample meets every row of text, as with guidance: then the images are those of the first sample, row by
-    /// row, those of the second, and so on. Otherwise each sample has a row of its own and is one image.
+    /// Whether each sample meets every row of text, as with guidance. Then the images of the first sample come first, one for
+    /// each row, then the images of the second sample, and so on. Otherwise each sample has a row of its own and is one image.
     public var meetsEveryText: Bool
 
     public init(

@@ -68,7 +68,7 @@ final class CaseRun {
     /// Whether the case wants to see `name`.
     func expects(_ name: String) -> Bool { golden.expected.tensors[name] != nil }
 
-    /// - Parameter exact: compare without tolerance, whatever the case says.
+    /// - Parameter exact: whether to compare without the case's tolerance.
     func produce(_ name: String, _ tensor: GoldenTensor, exact: Bool = false) {
         computed[name] = tensor
         if exact { exactNames.insert(name) }

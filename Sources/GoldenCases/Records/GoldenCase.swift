@@ -109,7 +109,7 @@ struct Parameters {
         return text
     }
 
-    /// nil if the key is absent or null.
+    /// The string; nil if the key is absent or null.
     func optionalString(_ key: String) throws(GoldenError) -> String? { has(key) ? try string(key) : nil }
 
     func integer(_ key: String, in range: ClosedRange<Int>) throws(GoldenError) -> Int {

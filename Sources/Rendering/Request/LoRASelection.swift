@@ -92,7 +92,7 @@ extension LoRASelection {
             scale: try LoRAScale(fields))
     }
 
-    /// nil for anything that `json` does not give.
+    /// Reads the form of `json`; nil for anything else.
     init?(json: JSONValue) {
         guard let object = json.objectValue, let selection = try? LoRASelection(JSONFields(object) { $0 }) else { return nil }
         self = selection
@@ -101,7 +101,7 @@ extension LoRASelection {
 
 /// A LoRA file that was found, for the picture's metadata.
 public struct AppliedLoRA: Sendable, Equatable {
-    /// Without folder and ending.
+    /// The file's name without folder and ending.
     public var name: String
     /// SHA-256 of the file.
     public var sha256: SHA256Digest

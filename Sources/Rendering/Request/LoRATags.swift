@@ -19,7 +19,7 @@ struct LoRATags: Equatable {
 
     /// The prompt without its tags.
     var text = ""
-    /// In the prompt's order.
+    /// The tags in the prompt's order.
     var tags: [Tag] = []
 
     /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, with more than two

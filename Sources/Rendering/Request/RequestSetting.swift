@@ -49,7 +49,7 @@ extension SettingGroup {
 /// One setting, declared once: its name, its member in the request's JSON and that member's kind, its range, the methods that
 /// use it, a user's word for it, and its text in a picture's parameters.
 public struct RequestSetting<Root: SettingGroup>: Sendable {
-    /// nil if users have no word for it: a whole group, a picture's pixels, a line of a picture's parameters.
+    /// Its name; nil if users have no word for it: a whole group, a picture's pixels, a line of a picture's parameters.
     public let setting: Setting?
     /// Its own members of the object. A setting of a group has none: the group reads and writes them.
     var members: [String] = []
@@ -71,7 +71,7 @@ public struct RequestSetting<Root: SettingGroup>: Sendable {
     /// Its text in a picture's parameters, with the keys of A1111's web UI if it has one.
     private(set) var parameters: @Sendable (GenerationParameters) -> [(String, String)] = { _ in [] }
 
-    /// Without a member.
+    /// A setting without a member.
     init(_ setting: Setting?) { self.setting = setting }
 
     /// Takes the value of a user's word; a setting with several values adds it. Throws `.invalidRequest` for a word of another

@@ -41,7 +41,7 @@ extension SettingKind where Value == Int {
 }
 
 extension SettingKind where Value == UInt64 {
-    /// In a string: a seed may need all 64 bits.
+    /// A whole number in a string: a seed may need all 64 bits.
     static let wide = SettingKind(
         "a whole number in a string", words: "a whole number", read: { $0.stringValue.flatMap { UInt64($0) } },
         write: { .string(String($0)) }, parse: { UInt64($0) })

@@ -6,7 +6,7 @@ import Weights
 
 /// The picture that a render starts from, and a mask of the part to make anew.
 public struct SourcePicture: Sendable, Equatable {
-    /// In pixels. The request has the same size.
+    /// The size in pixels. The request has the same size.
     public let width: Int
     public let height: Int
     /// Row by row from the top left, three bytes a pixel: red, green, blue.

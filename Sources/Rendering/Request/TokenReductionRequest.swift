@@ -46,7 +46,7 @@ public struct TokenReductionRequest: SettingGroup {
         public var interpolation = TokenDownsampling.Interpolation.nearestExact
         public var scope = TokenDownsampling.Scope.keysAndValues
 
-        /// Without the required factors.
+        /// Downsampling without the required factors.
         public init() { self.init(factors: []) }
 
         public init(factors: [Double]) { self.factors = factors }
@@ -238,7 +238,7 @@ extension TokenMerging.Parts {
     /// The names of the parts in requests and words.
     public var names: [String] { Self.named.filter { contains($0.part) }.map(\.name) }
 
-    /// nil for an unknown or repeated name.
+    /// The parts by their names; nil for an unknown or repeated name.
     public init?(names: [String]) {
         self = []
         for name in names {

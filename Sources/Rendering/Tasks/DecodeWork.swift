@@ -7,7 +7,7 @@ import TensorCore
 /// of earlier sections.
 package struct DecodeWork: TaskWork {
     package var tile: Int
-    /// nil for all sections at once, which needs a latent of one tile.
+    /// The section; nil for all sections at once, which needs a latent of one tile.
     package var section: Int?
     /// Extents of the tile in latent points.
     package var height: Int

@@ -53,7 +53,7 @@ extension TokenReduction {
 }
 
 extension TokenSwitches {
-    /// For the wire; nil if all tokens stay.
+    /// The switches for the wire; nil if all tokens stay.
     var json: JSONValue? {
         guard self != .none else { return nil }
         var object = JSONObject()

@@ -5,7 +5,7 @@ package import Weights
 /// The memory of a worker, learnt by going through its tasks without computing them.
 ///
 /// It builds the worker's networks from names and shapes, and runs them in a context that rehearses: results have their places
-/// in memory, and only those that a task sends are touched. So large pictures cost little time and memory.
+/// in memory, and only results that a task sends are touched. So large pictures cost little time and memory.
 package final class WorkerRehearsal {
     private let context: ComputeContext
     private let runner: TaskRunner

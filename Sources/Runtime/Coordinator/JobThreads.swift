@@ -43,7 +43,7 @@ final class JobThreads: Sendable {
 
     private struct Job: Sendable {
         var commands: [Command] = []
-        /// nil before the engine starts, and while a thread uses it.
+        /// The started engine; nil before it starts, and while a thread uses it.
         var running: Running?
         /// Whether the job waits for a thread or a thread works on it.
         var isScheduled = false

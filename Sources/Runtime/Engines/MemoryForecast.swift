@@ -51,7 +51,7 @@ public struct MemoryForecast: Sendable {
     /// tells how many tasks a call may have before it takes `GroupLimits.seconds`.
     static let assumedSpeed = 75e9
 
-    /// nil where addresses or promised memory are limited: networks cannot be gone through there.
+    /// Forecasts the memory; nil where addresses or promised memory are limited, because a rehearsal is not possible there.
     ///
     /// - Throws: the error of a worker for a model that it cannot use.
     public init?(
@@ -81,7 +81,7 @@ public struct MemoryForecast: Sendable {
                 }
                 together.append(bytes)
             }
-            // The library keeps its operations: the last phase has those of all.
+            // The library keeps its operations: in the last phase it has the operations of all phases.
             let kept = program + rehearsal.operations * Self.operationBytes
             workerBytes = together.map { $0 + kept }
         } catch {

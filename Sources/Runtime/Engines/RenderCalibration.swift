@@ -13,7 +13,7 @@ public struct RenderCalibration: Sendable {
         public let most: Double
 
         /// - Parameter calls: the durations by the fastest and the slowest call. Merging, messages and waiting come on top:
-        ///   six renders of the embedded model took 0.94 to 1.31 times what was expected of their calls.
+        ///   six renders of the embedded model took 0.94 to 1.31 times the time that their calls predicted.
         fileprivate init(_ expected: Double, calls: ClosedRange<Double>) {
             (self.expected, least, most) = (expected, 0.9 * calls.lowerBound, 1.35 * calls.upperBound)
         }

@@ -263,7 +263,7 @@ final class RenderTaskEngine: TaskEngine {
         case .failure(let error) where error.code == .stopped: throw .stopped(count: group.count)
         case .failure(let error):
             guard group.count == 1 else {
-                // Whatever the reason, the next tasks are computed one by one until a call succeeds.
+                // For any reason of failure, the next tasks are computed one by one until a call succeeds.
                 groupLimit = 1
                 throw .failedTogether(count: group.count, Failure(error))
             }

@@ -1,6 +1,6 @@
 /// Euler's method over sigmas (Karras et al. 2022) with the tables of diffusers' EulerDiscreteScheduler.
 struct EulerTables: StepRule {
-    /// With log-linear spacing diffusers has two more sigmas than steps, and does not use the last.
+    /// The tables. With log-linear spacing diffusers has two more sigmas than steps, and does not use the last.
     let tables: CallTables
     private let prediction: PredictionType
 

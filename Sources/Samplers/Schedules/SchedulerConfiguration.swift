@@ -180,7 +180,7 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         }
         _ = try text("timestep_type", ["discrete"], reader, \.unsupportedOptions)
         for option in ["shift_terminal", "solver_p", "lambda_min_clipped"] where reader[option] != nil {
-            // Where diffusers writes portable JSON, it writes minus infinity, its default, as text.
+            // In portable JSON diffusers writes minus infinity, its default, as text.
             if option == "lambda_min_clipped", json[option]?.stringValue == "-Infinity" { continue }
             unsupportedSolverOptions.append("\(option) other than its default")
         }

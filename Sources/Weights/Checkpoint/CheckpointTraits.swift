@@ -106,7 +106,7 @@ struct ForeignFamily {
         ("transformer_blocks.", "a transformer, such as Stable Diffusion 3's"),
     ]
 
-    /// nil for a checkpoint of a family that may be supported.
+    /// Recognises an unsupported file; nil for a checkpoint of a family that may be supported.
     static func recognise(_ file: SafetensorsFile) -> ForeignFamily? {
         let keys = file.tensors.keys
         func has(_ prefix: String) -> Bool { keys.contains { $0.hasPrefix(prefix) } }
@@ -146,7 +146,7 @@ struct ForeignFamily {
             guard hasVAE || hasText else {
                 return ForeignFamily(what: "a U-Net only (\(found))", remedy: "name the complete model that it belongs to")
             }
-            // Of diffusers' names, a new prefix makes no checkpoint in the original layout.
+            // A new prefix does not turn diffusers' names into a checkpoint in the original layout.
             let isRenamed = words == "diffusion_model." && names.contains { $0.hasPrefix("diffusion_model.input_blocks.") }
             return ForeignFamily(
                 what: "a file of several networks with its U-Net \(found) instead of under \(place)",

@@ -7,7 +7,7 @@ import Sentences
 /// All files of a component are examined together, because a network may be recognised in only one of them.
 struct NameWrapper {
     let prefix: String
-    /// nil for a complete checkpoint.
+    /// The component of the files; nil for a complete checkpoint.
     private let component: String?
 
     private static let words = [

@@ -49,7 +49,7 @@ struct LoRAKey: Equatable {
         (".up.weight", .up), (".down.weight", .down), (".alpha", .alpha),
     ]
 
-    /// nil unless the name belongs to a LoRA for Stable Diffusion.
+    /// Reads a tensor's name; nil unless it belongs to a LoRA for Stable Diffusion.
     init?(_ name: String) {
         let (name, adapter) = Self.withoutAdapter(name)
         guard let (ending, role) = Self.endings.first(where: { name.hasSuffix($0.0) }) else { return nil }

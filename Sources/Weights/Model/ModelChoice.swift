@@ -134,7 +134,7 @@ extension ModelSource {
         let renamed = checkpoint.components
         var source = ModelSource(files).with(files, renamed: renamed)
         source.assumedPrediction = assumed
-        // The number of training steps is a leftover unless it told what the U-Net predicts.
+        // The number of training steps is a leftover, unless it told the prediction of the U-Net.
         let tellsPrediction = configuration == nil && traits.marks.likelyPrediction != nil
         source.leftovers = checkpoint.leftovers.filter { !tellsPrediction || $0 != "global_step" }.sorted()
         // A published configuration already agrees with the marks.

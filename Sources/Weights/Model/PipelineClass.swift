@@ -10,7 +10,8 @@ struct PipelineClass {
     /// Additions of the pipeline that renders leave out.
     private let leftOut: [String]
 
-    /// nil for a folder that names no pipeline. Throws `.unsupportedModel`, or `.malformed` for an invalid name.
+    /// Reads the class of a model's pipeline; nil for a folder that names none. Throws `.unsupportedModel`, or `.malformed` for
+    /// an invalid name.
     init?(_ source: ModelSource) throws(WeightsError) {
         guard source.exists("model_index.json") else { return nil }
         let index = try source.json("model_index.json")
@@ -123,7 +124,7 @@ private struct PipelineWords {
             ("LEditsPPPipelineStableDiffusionXL", "LEDITS++"), ("LEditsPPPipelineStableDiffusion", "LEDITS++"),
         ]
 
-    /// nil unless the name is that of a class and of a pipeline around Stable Diffusion.
+    /// Reads the name of a class; nil unless it is the name of a pipeline around Stable Diffusion.
     init?(_ name: String) {
         guard isWord(name, and: "_"), name.utf8.count <= 80, name.contains("Pipeline") else { return nil }
         guard let (word, addition) = Self.beginnings.first(where: { name.hasPrefix($0.word) }) else { return nil }

@@ -51,7 +51,7 @@ struct PackedPrologue: Equatable {
         return bytes + Array(repeating: 0, count: Self.byteCount - bytes.count)
     }
 
-    /// nil for anything that `bytes()` does not give.
+    /// Reads the bytes of `bytes()`; nil for anything else.
     init?(_ bytes: UnsafeRawBufferPointer) {
         guard bytes.count >= Self.byteCount, bytes.starts(with: PackedForm.magic) else { return nil }
         func value<Number: FixedWidthInteger & BitwiseCopyable>(_ offset: Int, _: Number.Type) -> Number {
@@ -77,7 +77,7 @@ struct PackedHead: Equatable {
         var name: String
         /// Its order in words.
         var format: String
-        /// From the start of the file.
+        /// The place of the tensor, from the start of the file.
         var offset: Int
         var byteCount: Int
     }

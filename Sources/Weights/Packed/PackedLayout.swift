@@ -28,7 +28,7 @@ struct PackedLayout {
 
 /// Finds the size of a file of packed weights, without a look at the weights.
 ///
-/// The numbers of a network do not tell it: some orders have gaps, and others have up to 16/9 as many numbers.
+/// The count of a network's numbers does not tell it: some orders have gaps, and others have up to 16/9 as many numbers.
 final class PackedMeasure: Sendable {
     private let layout = Mutex(PackedLayout())
 

@@ -22,7 +22,7 @@ extension PackedWeights {
     /// - Parameter all: also removes all others.
     /// - Throws: `.unreadable` or `.unwritable` for a folder without rights, or of another user.
     public static func prune(_ setting: Setting, all: Bool) throws(WeightsError) -> PackedPruning {
-        // A missing folder is no error here, whoever owns the folders above: nothing is made in them.
+        // A missing folder is no error here, even if another user owns the folders above: nothing is made in them.
         if status(of: setting.folder) == nil, errno == ENOENT { return PackedPruning() }
         try checkOwnFolder(setting.folder)
         let folder = PackedFolder(path: setting.folder)

@@ -21,7 +21,7 @@ public final class PackedWeights: Sendable {
     /// The user's folder for packed weights; nil if the user has no folder for caches.
     public static var standardFolder: String? { StandardFolders.cache.map { $0 + "/packed" } }
 
-    /// Begins each line for the user.
+    /// The beginning of each line for the user.
     public static let notePrefix = "packed weights: "
     /// Networks with less than this are built in memory: there is little to share.
     public static let smallestNetwork = 8 << 20
@@ -62,7 +62,7 @@ public final class PackedWeights: Sendable {
     ///   - weights: the network's weights, unread. It may be called several times.
     ///   - waiting: called again and again while another process makes the file.
     ///   - build: builds the network. It may be called several times; only its last network computes.
-    ///   - hasChanged: whether the model's files are others than those of the key. Then no file is made of them.
+    ///   - hasChanged: whether the model's files differ from the files of the key. Then no file is made of them.
     /// - Returns: the network, and whether its weights are in a mapped file.
     /// - Throws: the errors of `weights` and `build`.
     public func network<Network>(

@@ -158,7 +158,7 @@ public final class DigestMemory: Sendable {
     private func change(keeps: Bool, _ change: (inout DigestRecords) -> Void) {
         state.withLock { state in
             change(&state.own)
-            // Where one attempt failed, more would only delay the start.
+            // After a failed attempt, more would only delay the start.
             guard keeps, let file, state.tally.fault == nil else { return }
             do throws(WeightsError) {
                 state.kept = try file.change(change)

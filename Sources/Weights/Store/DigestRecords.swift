@@ -49,7 +49,7 @@ struct DigestRecords: Equatable {
 
     // MARK: The file
 
-    /// nil for damaged bytes.
+    /// Reads the records of a file; nil for damaged bytes.
     init?(_ bytes: [UInt8]) {
         let count = bytes.count - Self.head.count - Self.digestBytes
         guard count >= 0, count % Self.recordBytes == 0, bytes.count <= Self.maxByteCount, bytes.starts(with: Self.head),

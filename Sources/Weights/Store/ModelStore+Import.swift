@@ -6,7 +6,7 @@ import StrictJSON
 extension ModelStore {
     /// Puts a model into the store under a name. Equal files are stored once.
     ///
-    /// Reads each file once for its hash, whatever is known of it, and once more in the store. Files that the file system
+    /// Reads each file once for its hash, even if the hash is known, and once more in the store. Files that the file system
     /// cannot share are copied. Importing the same model again adds the new name, and repairs damaged files.
     ///
     /// - Parameter check: sees the model before anything is stored; an error ends the import.

@@ -102,7 +102,7 @@ public struct ModelStore: Sendable {
         }
     }
 
-    /// Hashes all files of a model again, whatever is known of them. Throws as `open` does.
+    /// Hashes all files of a model again, even if their hashes are known. Throws as `open` does.
     public func verify(_ model: StoredModel) throws(WeightsError) {
         _ = try ModelStore(folder: folder, digests: digests?.rereading()).open(model)
     }

@@ -8,7 +8,7 @@ public struct StoredDamage: Sendable, Equatable {
     /// Its path in the model: `unet/config.json`.
     public var path: String
     public var expected: SHA256Digest
-    /// nil for a file that is missing or cannot be read.
+    /// The digest of the file's bytes; nil for a file that is missing or cannot be read.
     public var found: SHA256Digest?
 }
 

@@ -32,7 +32,7 @@ struct PlanCommand: ParsableCommand {
         let asked = try loras.folders.resolve(picture.request())
         var request = asked.request
         let source = try checkpoint.words.source()
-        // Another host may have a precision that this one lacks. Only what is timed must be possible here.
+        // Another host may have a precision that this one lacks. Only a timed plan must be possible here.
         let layout = try host.layout(
             weightBytes: checkpoint.words.weightBytes(source), precision: calibrate ? request.precision : .auto)
         if calibrate { request.precision = layout.precision }
@@ -95,7 +95,7 @@ extension RenderCalibration.Estimate {
 /// The table of a render's phases.
 private struct PlanCosts {
     let forecast: RenderForecast
-    /// nil for a precision that this host lacks, and where a network cannot be gone through.
+    /// The forecast of memory; nil for a precision that this host lacks, and where a rehearsal is not possible.
     let memory: MemoryForecast?
     let wire: WireForecast
     let workers: Int
