@@ -217,7 +217,7 @@ struct DispatchTests {
             _ = bench.pass(500)
             #expect(Set(bench.takeLeases().map(\.session)) == [late])
         }
-        // Without workers of the model, the model is what is missing.
+        // Without workers for the model, the sentence names the model as missing.
         var bench = Bench()
         _ = bench.join(1, models: ["other"], precisions: ["bf16"])
         let job = bench.submit(costs: [1], precision: "bf16")

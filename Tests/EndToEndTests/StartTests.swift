@@ -7,7 +7,7 @@ import Testing
 extension SingleCommands {
     /// The files of its model that a process reads at its start.
     @Suite struct StartTests {
-        /// A worker that finds no coordinator, from its start until it is ready, and what it says of its files.
+        /// Runs a worker that finds no coordinator from its start until it is ready, and returns its words on its files.
         private static func start(_ options: [String], _ folder: Folder) async throws -> String {
             let worker = try Program(["worker", "--connect", "tcp://127.0.0.1:9", "--threads", "1"] + options, in: folder)
             defer { worker.end() }

@@ -167,7 +167,7 @@ import Testing
         let (sources, destinations) = ((0..<256).filter { $0 % 4 != 0 }.map(Int32.init), (0..<64).map { Int32($0 * 4) })
         try Self.compare([256, 320], context) { _, x in
             let (scores, best) = context.bestMatches(x, sources: sources, destinations: destinations)
-            // Of each image the scores, then the places.
+            // The scores of each image, then the places.
             let rows = (0..<x.shape[0]).flatMap { image -> [Float] in
                 let range = (image * sources.count)..<((image + 1) * sources.count)
                 return scores[range] + best[range].map(Float.init)

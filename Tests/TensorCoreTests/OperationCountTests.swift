@@ -73,7 +73,7 @@ import Testing
     }
 
     @Test func matchingOfTokens() throws {
-        // In each of 2 images, 3 sources are held against 2 destinations of 6 numbers.
+        // In each of 2 images, 3 sources are compared with 2 destinations of 6 numbers.
         let count = try Self.operations { context in
             _ = context.bestMatches(Self.ones([2, 5, 6]), sources: [0, 1, 2], destinations: [3, 4])
         }

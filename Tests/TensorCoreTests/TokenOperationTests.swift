@@ -29,7 +29,7 @@ import Testing
                     ck_ref_match(rows, c, sources, sources.count, destinations, destinations.count, &scores, &best)
                     let range = (image * sources.count)..<((image + 1) * sources.count)
                     #expect(zip(found.scores[range], scores).allSatisfy { abs($0 - $1) < 2e-6 }, "\(context.numericsClass)")
-                    // Of one channel all cosines are 1 or −1, and rounding decides nothing.
+                    // With one channel all cosines are 1 or −1, and rounding decides nothing.
                     let places = found.best[range]
                     for (index, place) in places.enumerated() where place != best[index] {
                         let reached = cosine(

@@ -310,7 +310,7 @@ extension JSONValue {
         #expect(error?.message.contains("\"\(token)\"") == true, "\(error as Any)")
     }
 
-    /// Without a version line all rules are one, with too many words.
+    /// Carriage returns end no lines: without a version line all merges are one, with too many words.
     @Test func carriageReturnsAloneEndNoLines() {
         let vocabulary = smallVocabulary(merges: [("a", "b"), ("ab", "c</w>")])
         #expect(refusal(vocabulary: vocabulary.json, merges: "a b\rab c</w>\r")?.code == .malformedMerges)

@@ -9,7 +9,7 @@ import TestSupport
 import Testing
 import Weights
 
-/// Renders that start from a picture, against loops that say plainly what they do.
+/// Renders that start from a picture, against plain loops.
 @Suite("The machine with a source picture")
 struct SourceMachineTests {
     static let model = try? ModelDescription(source: .embeddedModel)

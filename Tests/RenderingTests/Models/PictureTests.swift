@@ -5,7 +5,7 @@ import TensorCore
 import TestSupport
 import Testing
 
-/// Whole pictures of the embedded model: the same bytes whoever computes what, when and how often.
+/// Whole pictures of the embedded model: the same bytes for any runner, order and number of computations.
 @Suite struct PictureTests {
     static let direct = request {
         ($0.prompt, $0.negativePrompt, $0.width, $0.height, $0.steps) = ("a red apple", "blue", 128, 128, 3)
@@ -62,7 +62,7 @@ import Testing
         #expect(try renders.map { try $0.finished } == Self.pictures.get())
     }
 
-    /// Two libraries agree but for the last bits; each agrees with itself exactly, whatever the number of threads.
+    /// Two libraries agree except for the last bits. Each agrees with itself exactly, for any number of threads.
     @Test(arguments: [BackendChoice.onednn, .openblas])
     func backendsAgreeClosely(_ backend: BackendChoice) throws {
         let picture = try Self.pictures.get()[0]

@@ -6,7 +6,7 @@ import Testing
 
 @testable import Rendering
 
-/// A forecast is held against the tasks that the machine makes, and against what a runner counts of them.
+/// A forecast is compared with the tasks that the machine makes, and with a runner's counts of them.
 @Suite struct ForecastTests {
     /// Tasks of every kind of call, payloads and contexts are exact; metadata differ by a few digits.
     @Test(arguments: ScheduleCase.all) func tasksAndBytesAreThoseOfTheMachine(_ asked: ScheduleCase) throws {

@@ -237,7 +237,7 @@ import Weights
         #expect(try sides { ($0.width, $0.height) = (256, 256) } == [16, 32])
         #expect(try sides { ($0.width, $0.height) = (192, 192) } == [16, 24])
         #expect(try sides { ($0.width, $0.height) = (152, 152) } == [16, 19])
-        // About the native area is made at once, whatever the shape, and never as two patches.
+        // A picture of about the native area is made at once, in any shape, and never as two patches.
         for (width, height) in [(144, 136), (136, 128), (176, 112), (256, 80)] {
             let near = try machine(request { ($0.width, $0.height) = (width, height) }).plan
             #expect(near.method == .direct && near.passes.count == 1 && near.cut == nil)

@@ -58,7 +58,7 @@ struct ScheduleCase: CustomTestStringConvertible, Sendable {
 }
 
 extension ScheduleCase {
-    /// Every method, and every setting that changes what a call is.
+    /// Every method, and every setting that changes calls.
     static let all: [ScheduleCase] = [whole, cut, stages, views, sources, tokens, xl].flatMap(\.self)
 
     static let whole = [

@@ -8,8 +8,8 @@ import Weights
 
 @testable import Rendering
 
-/// `plan` and `render` cannot disagree: the plan's list of calls, the tasks that the machine makes, and all that the plan tells
-/// of them are compared with each other, and with what is expected of method and sampler.
+/// `plan` and `render` cannot disagree: the plan's list of calls, the tasks that the machine makes, and all words of the plan
+/// about them are compared with each other, and with the calls that method and sampler must make.
 @Suite struct ScheduleTests {
     @Test func everyMethodIsThere() throws {
         let methods = try ScheduleCase.all.map { try $0.request().method }

@@ -93,7 +93,8 @@ import Weights
         }
     }
 
-    /// The first stage decides what the picture shows; later ones may have a ratio of their own, or all of it.
+    /// The first stage decides the content of the picture. Later stages may have a ratio of their own, or be the only ones with
+    /// fewer tokens.
     @Test func laterStagesMayDiffer() throws {
         func hires(_ tokens: TokenReductionRequest) -> RenderRequest {
             request {

@@ -89,7 +89,7 @@ import Testing
             #expect(Set(alone.map(\.values)).count == tasks.count, "\(method.name)")
             for count in groups {
                 let before = runner.operations
-                // From the end, so that the place of a task in its group changes.
+                // The groups are taken from the end, so that the place of a task in its group changes.
                 let outputs = try runner.run(together: Array(tasks.suffix(count)))
                 #expect(outputs == Array(alone.suffix(count)), "\(method.name), a group of \(count)")
                 #expect(runner.operations - before == operations * UInt64(count), "\(method.name)")

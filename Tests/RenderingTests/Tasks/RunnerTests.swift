@@ -92,7 +92,7 @@ import Testing
         #expect(latent.values.allSatisfy { $0.isFinite })
     }
 
-    /// Of a context with both prompts, a task without guidance takes the prompt's row alone.
+    /// A task without guidance takes only the prompt's row of a context with both prompts.
     @Test func withoutGuidanceThePromptsRowIsTaken() throws {
         let runner = try runner()
         let both = Self.context(runner)

@@ -50,7 +50,7 @@ private func expectSameWeights(_ component: String, _ model: URL, _ other: Model
         }
     }
 
-    /// Where the whole set of golden cases is not at hand, the test above stands for it.
+    /// This test needs the whole set of golden cases. If it is not at hand, the test above stands for it.
     @Test(.enabled(if: Fixtures.sharedGolden != nil))
     func theGoldenFilesOfBothLayoutsAreTheirFolders() throws {
         let golden = try #require(Fixtures.sharedGolden)

@@ -11,7 +11,7 @@ import Weights
         Numbers(toQ + ".lora_up.weight", [2, 1], [1, 2]), Numbers(toQ + ".lora_down.weight", [1, 2], [3, 4]),
     ]
 
-    /// The changed weight and what is said of the file.
+    /// The changed weight and the notes on the file.
     private func merged(
         _ tensors: [Numbers], two: Bool = false, ignoring: Bool = false
     ) throws -> (values: [Float], notes: [String]) {

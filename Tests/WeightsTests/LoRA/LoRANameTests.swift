@@ -101,7 +101,7 @@ import Testing
                 let said = error.message.unicodeScalars
                 #expect(said.contains(Array((folder.path + "/" + path).unicodeScalars)), "\(error)")
             }
-            // The same content is one file, wherever it lies and whatever it is called.
+            // The same content is one file, in any place and under any name.
             for path in paths { _ = try write(folder, path, seed: 9) }
             #expect(try LoRALibrary(folders: folders).file(named: name).name.hasPrefix(folder.path))
         }

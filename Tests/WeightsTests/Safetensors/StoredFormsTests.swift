@@ -460,7 +460,7 @@ private let tiny = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd
 
     @Test(arguments: [".default", ".my_adapter", ".0", ".weight", ".lora_A"]) func adaptersHaveAnyName(adapter: String) throws {
         #expect(try merged(pair(layer, adapter: adapter)) == merged(pair(layer)))
-        // A bias is no plain LoRA under any name, whatever is ignored.
+        // A bias is no plain LoRA under any name, even if unknown tensors are ignored.
         let bias = pair(layer, adapter: adapter) + [Numbers("\(layer).lora_B\(adapter).bias", [2], [1, 1])]
         #expect(weightsError { _ = try merged(bias, ignoring: true) }?.message.contains("biases") == true)
     }
