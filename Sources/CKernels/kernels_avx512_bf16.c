@@ -1,4 +1,4 @@
-// The kernels for AVX-512 with dot products of bf16. Those for f32 are the same as for AVX-512 without.
+// The kernels for AVX-512 with dot products of bf16. The f32 kernels are the same as for AVX-512 without them.
 #include "CKernels.h"
 
 #include <string.h>

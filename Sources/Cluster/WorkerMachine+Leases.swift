@@ -45,7 +45,7 @@ extension WorkerMachine {
         if isJoined { sendOutcome(lease, now) }
     }
 
-    /// Tasks that the compute thread did not begin wait again. Those that nobody waits for any more are given back.
+    /// Tasks that the compute thread did not begin wait again. The worker gives unwanted tasks back, and all when it drains.
     mutating func returned(_ leases: [LeaseID], _ now: Instant) {
         let leases = leases.filter(computing.contains)
         computing.removeAll(where: leases.contains)

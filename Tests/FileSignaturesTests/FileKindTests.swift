@@ -48,7 +48,7 @@ import Testing
     func filesAreRecognised(_ head: [UInt8], _ kind: FileKind) {
         #expect(FileKind(head: head) == kind)
         #expect(["a ", "an "].contains { kind.title.hasPrefix($0) })
-        // Whatever is cut off or appended, nothing traps.
+        // Nothing traps on a file with bytes cut off or appended.
         for length in 0...head.count {
             _ = FileKind(head: head[..<length])
             _ = FileKind(head: head[..<length] + [UInt8](repeating: 0xFF, count: 5000))

@@ -77,7 +77,7 @@ import Testing
         #expect(error.code == (content.isEmpty ? .damaged : .unsupported))
         #expect(error.message.contains(word), "\(error.message)")
         #expect(error.message.hasSuffix(".") && !error.message.contains("\n"))
-        // Whatever follows, and however short the file is, nothing traps.
+        // Nothing traps on any bytes that follow, nor on a file cut at any length.
         for length in 0...content.unicodeScalars.count {
             let cut = Array(Self.bytes(content)[..<length])
             #expect(ImageDecoderTests.error(cut) != nil)

@@ -60,8 +60,8 @@ public final class CLIPTextModel {
     /// Encodes rows of token ids of equal length.
     ///
     /// The pooled vector is the one at the first place of the end token. If the configuration's end token is 2, as in files
-    /// from before transformers 4.30, it is the one at the first place of the row's largest id. Those models were trained
-    /// with it.
+    /// from before transformers 4.30, it is the one at the first place of the row's largest id. Models of such files were
+    /// trained with it.
     ///
     /// - Throws: `.input` for rows of unequal or wrong length and ids outside the vocabulary; `.nonFinite`.
     public func encode(ids: [[Int32]]) throws(ModelError) -> CLIPTextOutput {

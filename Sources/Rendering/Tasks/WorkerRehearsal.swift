@@ -99,7 +99,8 @@ package final class WorkerRehearsal {
         }
         let groups = [Double](repeating: 0, count: vae.normGroups)
         let middle = grid.count / 2
-        // Few tiles are all gone through. Of many the middle one stands for the others, and those at the borders are smaller.
+        // The rehearsal goes through every tile if they are few. If they are many, the middle one stands for all: tiles at
+        // the borders are smaller.
         let first = max(0, min(middle - tiles / 2, grid.count - tiles))
         let own = tiles == 1 || tiles > Self.tilesAtMost ? [middle] : Array(first..<first + tiles)
         let others =

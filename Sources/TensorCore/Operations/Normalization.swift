@@ -201,7 +201,7 @@ private struct PixelRuns {
     }
 }
 
-/// Means and scatters of a norm's groups over some pixels. Those of several parts of an image merge into the whole's.
+/// Means and scatters of a norm's groups over some pixels. The moments of an image's parts merge into the whole image's.
 public struct GroupMoments: Sendable, Equatable {
     /// Elements of each group.
     public let count: Int

@@ -148,7 +148,7 @@ private struct LoRAReader {
 
     private func isEmpty(_ name: String) -> Bool { file.tensors[name]?.count == 0 }
 
-    /// Whether no factor of a layer holds a number. Where one does, the others must.
+    /// Whether no factor of a layer holds a number. If one factor does, all must.
     private func isEmpty(_ parts: Parts) -> Bool {
         let factors = parts.filter { $0.key != .alpha }.values
         return !factors.isEmpty && factors.allSatisfy(isEmpty)

@@ -6,8 +6,8 @@ public import TensorCore
 
 /// The packed weights of a host: files that all its workers map, so that weights are in memory once.
 ///
-/// A file is made while the first worker builds the network. Whatever hinders this, a full disk or a folder that cannot be
-/// written, never stops a render: the worker then keeps the weights in its own memory, and says so in a line.
+/// A file is made while the first worker builds the network. A failure of this, such as a full disk or a folder that cannot
+/// be written, never stops a render: the worker then keeps the weights in its own memory, and says so in a line.
 public final class PackedWeights: Sendable {
     /// The place of the files.
     public struct Setting: Sendable, Equatable {

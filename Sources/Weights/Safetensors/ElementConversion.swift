@@ -64,7 +64,7 @@ func float(f8e4m3 bits: UInt8) -> Float {
 /// The f32 with the value of an F8_E5M2 number, which is the upper byte of a half-precision one.
 func float(f8e5m2 bits: UInt8) -> Float { float(f16: UInt16(bits) << 8) }
 
-/// Whole numbers of any alignment, little endian. Those beyond `Int` become the largest there is.
+/// Whole numbers of any alignment, little endian. A number beyond the range of `Int` becomes the nearest `Int`.
 func loadIntegers<Stored: FixedWidthInteger>(_ source: UnsafeRawBufferPointer, as type: Stored.Type) -> [Int] {
     let width = MemoryLayout<Stored>.size
     return (0..<(source.count / width)).map {

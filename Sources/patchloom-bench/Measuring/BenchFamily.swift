@@ -9,7 +9,7 @@ import Weights
 enum BenchFamily: String, ExpressibleByArgument, CaseIterable {
     case sd15, sd21, sdxl, embedded
 
-    /// The whole model. Those of published architectures have no weights.
+    /// The whole model. Models of published architectures have no weights.
     var source: ModelSource {
         switch self {
         case .sd15: .withoutWeights(.stableDiffusion1)
