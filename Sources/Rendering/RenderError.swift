@@ -35,7 +35,7 @@ public struct RenderError: SentenceError, Equatable {
     /// An error with a sentence that names no settings.
     public init(_ code: Code, _ text: String) { self.init(code, naming: Sentence(text)) }
 
-    /// The error as one of this fault, unless it has faults already.
+    /// The same error with this fault. An error that has faults already keeps its own.
     func about(_ fault: SettingFault?) -> RenderError {
         var error = self
         if error.faults.isEmpty, let fault { error.faults = [fault] }
@@ -43,13 +43,13 @@ public struct RenderError: SentenceError, Equatable {
     }
 
     /// - Parameters:
-    ///   - setting: the one at fault.
-    ///   - others: more of them. A setting that the sentence names as the remedy is not at fault.
+    ///   - setting: the setting at fault.
+    ///   - others: more settings at fault. A setting that the sentence names as the remedy is not at fault.
     static func invalidRequest(_ sentence: Sentence, about setting: Setting, _ others: Setting...) -> RenderError {
         invalidRequest(sentence, aboutAll: [setting] + others)
     }
 
-    /// - Parameter settings: those at fault; none if the request has a fault that belongs to no setting.
+    /// - Parameter settings: the settings at fault; none if the request has a fault that belongs to no setting.
     static func invalidRequest(_ sentence: Sentence, aboutAll settings: [Setting]) -> RenderError {
         var error = RenderError(.invalidRequest, naming: sentence)
         error.faults = settings.map { SettingFault($0) }

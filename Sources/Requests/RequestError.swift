@@ -31,19 +31,19 @@ public struct RequestError: SentenceError, Equatable {
 
     public init(_ category: Category, _ sentence: Sentence) { (self.category, self.sentence) = (category, sentence) }
 
-    /// - Parameter settings: those at fault. A setting that the sentence names as the remedy is not.
+    /// - Parameter settings: the settings at fault. A setting that the sentence names as the remedy is not at fault.
     static func invalid(_ sentence: Sentence, about settings: Setting...) -> RequestError {
         RequestError(.invalid, sentence).about(settings.map { SettingFault($0) })
     }
 
-    /// The error as one of these faults, unless it has faults already.
+    /// The same error with these faults. An error that has faults already keeps its own.
     func about(_ faults: [SettingFault]) -> RequestError {
         var error = self
         if error.faults.isEmpty { error.faults = faults }
         return error
     }
 
-    /// The error as one of a setting with this value.
+    /// The same error with a fault of this setting, which has this value. An error that has faults already keeps its own.
     func about(_ setting: Setting, _ value: String? = nil) -> RequestError {
         about([SettingFault(setting, value: value.map { .string($0) })])
     }

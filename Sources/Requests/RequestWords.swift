@@ -54,7 +54,7 @@ public struct RequestWords: Sendable {
 }
 
 extension RequestWords {
-    /// The seed of a word; for a random seed another at each call.
+    /// The seed of a word. The word for a random seed gives another number at each call.
     private func seed(_ word: String) throws(RequestError) -> String {
         do throws(RequestError) { return String(try SeedWord(word).drawn()) } catch { throw error.about(.seed, word) }
     }

@@ -19,7 +19,7 @@ public struct LoRASelection: Sendable, Equatable {
 
     /// Throws `.invalidRequest`.
     ///
-    /// - Parameter setting: where it was given: `lora`, or the prompt with its tags.
+    /// - Parameter setting: the setting that gave it: `lora`, or the prompt with its tags.
     func validated(from setting: Setting) throws(RenderError) {
         guard !name.isEmpty, name.utf8.count <= Self.nameLimit, !name.utf8.contains(where: { $0 < 0x20 || $0 == 0x7F }) else {
             throw .invalidRequest(

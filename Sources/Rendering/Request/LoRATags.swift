@@ -25,7 +25,7 @@ struct LoRATags: Equatable {
     /// - Throws: `.invalidRequest` for a tag without an end or a name, with a scale that is no number, with more than two
     ///   scales or with other settings, and for `<hypernet:…>`.
     ///
-    /// - Parameter setting: the prompt's.
+    /// - Parameter setting: the setting that the prompt belongs to.
     init(_ prompt: String, of setting: Setting) throws(RenderError) {
         var rest = prompt[...]
         while let open = rest.firstIndex(of: "<") {

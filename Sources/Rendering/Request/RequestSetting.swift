@@ -57,10 +57,10 @@ public struct RequestSetting<Root: SettingGroup>: Sendable {
     var kind = ""
     /// The kind of requests in which it has an effect.
     public private(set) var use = SettingUse.always
-    /// False for a member of another kind.
+    /// Reads its members of the object; false if a required one is missing, or if one is of another kind.
     var read: @Sendable (JSONObject, inout Root) -> Bool = { _, _ in true }
     var write: @Sendable (Root, inout JSONObject) -> Void = { _, _ in }
-    /// Of `take`.
+    /// The part of `take` that reads a word of this setting's kind.
     private var accept: @Sendable (String, inout Root) throws(RenderError) -> Void = { _, _ in }
     /// Throws `.invalidRequest` for an impossible value.
     private(set) var check: @Sendable (Root) throws(RenderError) -> Void = { _ in }

@@ -7,7 +7,7 @@ public struct SettingFault: Sendable, Equatable {
     /// The refused value as in a request's JSON, or the refused word as a string. nil if several settings do not go together,
     /// if the value does not fit the model or the method, and for NaN and infinity, which JSON does not have.
     public let value: JSONValue?
-    /// nil if only the error's sentence says it.
+    /// The values that the setting may have; nil if only the error's sentence says them.
     public let possible: PossibleValues?
 
     public init(_ setting: Setting, value: JSONValue? = nil, possible: PossibleValues? = nil) {

@@ -10,7 +10,7 @@ public struct SettingKind<Value: Sendable>: Sendable {
     let read: @Sendable (JSONValue) -> Value?
     let write: @Sendable (Value) -> JSONValue
     let parse: @Sendable (String) -> Value?
-    /// nil if there are too many to list.
+    /// The possible words; nil if there are too many to list.
     let choices: [String]?
 
     init(

@@ -24,7 +24,8 @@ public enum RenderPhase: String, Sendable, CaseIterable {
 /// of times.
 public struct RenderTask: Sendable, Equatable {
     public var phase: RenderPhase
-    /// The call of the network, from 0 over the whole render; for decoding the section. On the wire it is `step`.
+    /// The number of the network's call, from 0 over the whole render. A decoding task has the number of its section here. The
+    /// messages name it `step`.
     public var call: Int
     /// Its place in the barrier.
     public var index: Int

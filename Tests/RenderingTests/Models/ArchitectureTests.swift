@@ -6,7 +6,8 @@ import Weights
 
 @testable import Rendering
 
-/// `Weights` sums up a model by its `ModelArchitecture`, the networks read their own numbers. Numbers that both have agree.
+/// `Weights` sums up a model in its `ModelArchitecture`, and the networks read their own numbers. The numbers that both have
+/// are equal.
 @Suite struct ArchitectureTests {
     /// Configurations of a U-Net and an autoencoder, with members that files leave out or write in several ways.
     private static let changes: [(unet: [String: JSONValue], vae: [String: JSONValue])] = [

@@ -94,7 +94,7 @@ import Testing
         }
     }
 
-    /// For programs that show the value and the bounds in their own way.
+    /// Other programs can show the value and the bounds in their own way.
     @Test func aRefusedValueIsSaidWithWhatIsPossible() {
         func fault(_ change: (inout RenderRequest) -> Void) -> [SettingFault]? {
             refusal { try request(change).validated() }?.faults
@@ -109,7 +109,7 @@ import Testing
             fault { ($0.method, $0.refinement.strength) = (.hires, 0) }
                 == [SettingFault(.denoisingStrength, value: .number(0), possible: .numbers(0...1, isOpen: true))])
         #expect(fault { $0.stages = [2, 1] } == [SettingFault(.stages, value: [.number(2), .number(1)])])
-        // Together they are at fault, each alone is possible.
+        // The LoRAs are at fault together. Each alone is possible.
         let tooMany = fault { $0.loras = Array(repeating: LoRASelection(word: "ink"), count: 40) }
         #expect(tooMany == [SettingFault(.lora)])
         #expect(fault { $0.prompt = "<lora:ink:1e9>" } == [SettingFault(.prompt)])
