@@ -124,7 +124,7 @@ let targets: [Target] = [
     library(
         "CommandSupport",
         [
-            "Acceleration", "CSystem", "ImageFiles", "Places", "Rendering", "Requests", "Runtime", "Sentences",
+            "Acceleration", "CSystem", "ImageFiles", "Places", "Rendering", "Requests", "Runtime", "Samplers", "Sentences",
             "TensorCore", "Weights", argumentParser,
         ]),
     // A worker on a cluster is this program, so it links nothing that draws text.

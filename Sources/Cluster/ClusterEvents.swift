@@ -188,7 +188,10 @@ public enum ClusterAction: Sendable, Equatable {
     case closeContext(SessionID, ContextID)
     /// Grant a lease. The number of the task's earlier leases is for people; a task that is `alone` shares no call with others.
     case lease(SessionID, LeaseID, TaskKey, attempt: Int, alone: Bool)
+    /// Nobody wants the results of these leases.
     case cancel(SessionID, [LeaseID])
+    /// Others get the tasks of these leases. A late result still counts.
+    case recall(SessionID, [LeaseID])
     case acknowledge(SessionID, LeaseID, Verdict)
     /// Ask for a sign of life.
     case probe(SessionID)

@@ -57,7 +57,7 @@ extension ClusterMachine {
             if !entry.isAccepted, !entry.isCancelled, entry.sent + parameters.acceptTimeout(bytes: entry.bytes) <= now {
                 // Lost in transit: nobody is at fault. The worker is told to drop the lease if it arrives later.
                 sessions.update(id) { $0.outstanding.removeAll { $0.lease == entry.lease } }
-                actions.append(.cancel(id, [entry.lease]))
+                actions.append(.recall(id, [entry.lease]))
                 release(entry.lease, .transport, "", now)
             } else if let forgotten = forgetTime(entry), forgotten <= now {
                 sessions.update(id) { $0.outstanding.removeAll { $0.lease == entry.lease } }
@@ -90,7 +90,7 @@ extension ClusterMachine {
             }
         }
         let fresh = session.outstanding.filter { !$0.isCancelled }
-        if !fresh.isEmpty { actions.append(.cancel(id, fresh.map(\.lease))) }
+        if !fresh.isEmpty { actions.append(.recall(id, fresh.map(\.lease))) }
         for entry in fresh {
             if entry.active != nil { suspect(entry.lease) }
             release(entry.lease, .transport, "", now)

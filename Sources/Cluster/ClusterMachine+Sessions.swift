@@ -130,7 +130,7 @@ extension ClusterMachine {
         }
         for other in others where other != leaseID {
             leases[other]?.isLive = false
-            if let holder = leases[other]?.session { cancel(other, on: holder) }
+            if let holder = leases[other]?.session { cancel([other], on: holder) }
         }
         leases[leaseID]?.isLive = false
         if isCollected { actions.append(.collected(key.job, serial: key.barrier)) }

@@ -100,22 +100,26 @@ public struct ClusterMachine: Sendable {
 
     /// Cancels the open tries of a job's barrier and forgets its leases. Later results of these leases are stale.
     private mutating func forgetLeases(of id: JobID) {
+        var gone = OrderedTable<SessionID, [LeaseID]>()
         for lease in leasesOfJob.removeValue(forKey: id) ?? [] {
-            if let record = leases.removeValue(forKey: lease) { cancel(lease, on: record.session) }
+            guard let session = leases.removeValue(forKey: lease)?.session else { continue }
+            gone[session] = (gone[session] ?? []) + [lease]
         }
+        for session in gone.keys { cancel(gone[session] ?? [], on: session) }
     }
 
-    /// Tells the holder of a lease that nobody waits for it any more.
-    mutating func cancel(_ lease: LeaseID, on session: SessionID) {
-        var told = false
+    /// Tells the holder of leases that nobody waits for them any more. It hears of all at once: when it stops the call of the
+    /// first one, it does not begin the next.
+    mutating func cancel(_ leases: [LeaseID], on session: SessionID) {
+        var told: [LeaseID] = []
         sessions.update(session) { session in
-            guard let position = session.outstanding.firstIndex(where: { $0.lease == lease }),
-                !session.outstanding[position].isCancelled
-            else { return }
-            session.outstanding[position].isCancelled = true
-            told = true
+            for position in session.outstanding.indices where leases.contains(session.outstanding[position].lease) {
+                guard !session.outstanding[position].isCancelled else { continue }
+                session.outstanding[position].isCancelled = true
+                told.append(session.outstanding[position].lease)
+            }
         }
-        if told { actions.append(.cancel(session, [lease])) }
+        if !told.isEmpty { actions.append(.cancel(session, told)) }
     }
 
     mutating func newLease() -> LeaseID {

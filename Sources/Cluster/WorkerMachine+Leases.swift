@@ -86,24 +86,21 @@ extension WorkerMachine {
         }
     }
 
-    /// Drops waiting leases at once, and abandons those under way. A call of the network stops only if nobody waits for any of
-    /// its tasks; otherwise their outcomes settle the leases.
-    mutating func cancel(_ leases: [LeaseID], _ now: Instant) {
+    /// Drops waiting leases at once. Those that the compute thread has are dropped if it did not begin them.
+    ///
+    /// - Parameter stops: whether the thread is to stop those under way. A call of the network stops only if nobody waits for
+    ///   any of its tasks; otherwise their outcomes settle the leases.
+    mutating func giveUp(_ leases: [LeaseID], stops: Bool, _ now: Instant) {
         let leases = leases.filter { outbox[$0] == nil }
-        abandon(leases.filter(computing.contains))
+        let underWay = leases.filter(computing.contains)
+        for lease in underWay { held.update(lease) { $0.isUnwanted = true } }
+        if stops, !underWay.isEmpty { actions.append(.abandon(underWay)) }
         let gone = leases.filter { !computing.contains($0) }
         for lease in gone where held[lease] != nil {
             held[lease] = nil
             actions.append(.forget(lease))
         }
         if !gone.isEmpty && isJoined { say(.sendCancelled(gone), now) }
-    }
-
-    /// - Parameter leases: of the group that the compute thread has.
-    mutating func abandon(_ leases: [LeaseID]) {
-        guard !leases.isEmpty else { return }
-        for lease in leases { held.update(lease) { $0.isUnwanted = true } }
-        actions.append(.abandon(leases))
     }
 
     // MARK: The end

@@ -33,7 +33,10 @@ public enum WorkerEvent: Sendable, Equatable {
     /// A task that is `alone` shares no call with others. With `more` the next lease follows at once.
     case leased(LeaseID, ContextID, base: ContextID? = nil, alone: Bool = false, more: Bool = false)
     case acknowledged([LeaseID])
+    /// Nobody wants the results of these leases.
     case cancelled([LeaseID])
+    /// Others get the tasks of these leases. A late result still counts.
+    case recalled([LeaseID])
     case drainRequested
     /// The coordinator ends the session. Tells whether the worker should look for it again.
     case dismissed(comesBack: Bool)
@@ -174,7 +177,8 @@ public struct WorkerMachine: Sendable {
             gathersUntil = more ? now + parameters.gather : nil
             take(lease, (base.map { [$0] } ?? []) + [context], isAlone: isAlone, now)
         case .acknowledged(let leases): acknowledge(leases)
-        case .cancelled(let leases): cancel(leases, now)
+        case .cancelled(let leases): giveUp(leases, stops: true, now)
+        case .recalled(let leases): giveUp(leases, stops: false, now)
         case .drainRequested, .terminate: drain(now)
         case .dismissed(let comesBack): dismiss(comesBack, now)
         case .contextOpened(let context, let ok): contextOpened(context, ok, now)
@@ -214,9 +218,12 @@ public struct WorkerMachine: Sendable {
         self.terms = terms.bearable
         link = .joined
         helloWait = parameters.helloFirst
-        let dropped = held.keys.filter { !keep.contains($0) }
-        abandon(dropped.filter(computing.contains))
-        for lease in dropped where !computing.contains(lease) {
+        for lease in held.keys where !keep.contains(lease) {
+            if computing.contains(lease) {
+                // If it is under way, its outcome will be sent, and counts if no other worker was faster.
+                held.update(lease) { $0.isUnwanted = true }
+                continue
+            }
             held[lease] = nil
             actions.append(.forget(lease))
         }

@@ -31,6 +31,7 @@ public enum Message: Sendable, Equatable {
     case resultAck(ResultAcks)
     case fail(Failure)
     case cancel(LeaseList)
+    case recall(LeaseList)
     case cancelled(LeaseList)
     case drain(Drain)
     case bye(Bye)

@@ -29,7 +29,7 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case resultAck = 14
     /// Worker → coordinator: a task or a context failed.
     case fail = 15
-    /// Coordinator → worker: these leases are not wanted any more.
+    /// Coordinator → worker: nobody wants the results of these leases. Stop them.
     case cancel = 16
     /// Worker → coordinator: these leases are gone.
     case cancelled = 17
@@ -41,6 +41,8 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case reset = 20
     /// Coordinator → worker: drop a context.
     case jobClose = 21
+    /// Coordinator → worker: others get the tasks of these leases. Drop those that were not begun; a late result counts.
+    case recall = 22
 
     /// Client → coordinator: render this.
     case submit = 64

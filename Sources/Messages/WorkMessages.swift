@@ -203,7 +203,7 @@ extension ResultAcks: MessageBody {
     var payload: [UInt8] { entries.flatMap { LeaseList.bytes($0.lease) + [$0.verdict.rawValue] } }
 }
 
-/// ACCEPT, CANCEL, CANCELLED: leases, eight bytes each in the payload.
+/// ACCEPT, CANCEL, RECALL, CANCELLED: leases, eight bytes each in the payload.
 public struct LeaseList: Sendable, Equatable {
     public var leases: [UInt64]
 

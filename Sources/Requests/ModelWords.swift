@@ -24,11 +24,16 @@ public struct CheckpointWords: Sendable {
     private var variant: String? { words[.variant] }
     private var ignoreUnknownTensors: Bool { words[.ignoreUnknownTensors] == "true" }
 
+    /// The settings with words that belong to one model only.
+    fileprivate var given: [Setting] { [.vae, .modelConfig, .predictionType, .variant].filter { words[$0] != nil } }
+
+    fileprivate var faults: [SettingFault] { given.map { SettingFault($0) } }
+
     /// Whether there are no words.
     public var isPlain: Bool { words.isEmpty }
 
     /// Whether no word belongs to one model only.
-    var isEmpty: Bool { [.vae, .modelConfig, .predictionType, .variant].allSatisfy { words[$0] == nil } }
+    var isEmpty: Bool { given.isEmpty }
 
     /// The model at `path` with these words. Throws `invalid` for an unknown prediction type.
     public func choice(_ path: String) throws(RequestError) -> ModelChoice {
@@ -56,17 +61,21 @@ public struct CheckpointWords: Sendable {
                     stored, prediction: choice.prediction, vae: vae, ignoresUnknownTensors: ignoreUnknownTensors)
             }
         } catch {
-            throw RequestError(error).about(.model, reference)
+            // With words of its own, any of them may be at fault: the sentence tells which.
+            throw given.isEmpty
+                ? RequestError(error).about(.model, reference)
+                : RequestError(error).about(([.model] + given).map { SettingFault($0) })
         }
-        throw .invalid(
+        throw RequestError.invalid(
             "\(reference) is a stored model, which was imported with its own configuration: leave \(.modelConfig) and "
-                + "\(.variant) out.", about: .modelConfig, .variant)
+                + "\(.variant) out."
+        ).about(faults)
     }
 
     /// The model inside this program.
     func embedded() throws(RequestError) -> ModelSource {
         guard modelConfig == nil, variant == nil else {
-            throw .invalid("\(.modelConfig) and \(.variant) need a \(.model).", about: .modelConfig, .variant)
+            throw RequestError.invalid("\(.modelConfig) and \(.variant) need a \(.model).").about(faults)
         }
         let prediction = try prediction()
         do throws(WeightsError) {
@@ -113,9 +122,10 @@ public struct ModelWords: Sendable {
     /// - Throws: the errors of `CheckpointWords.open`, and `invalid` for several models with words that belong to one.
     public func sources() throws(RequestError) -> [ModelSource] {
         guard references.count <= 1 || checkpoint.isEmpty else {
-            throw .invalid(
+            throw RequestError.invalid(
                 "\(.vae), \(.modelConfig), \(.predictionType) and \(.variant) belong to one model; give \(.model) once, or "
-                    + "import the models with these options by 'patchloom model import' and name them.", about: .model)
+                    + "import the models with these options by 'patchloom model import' and name them."
+            ).about(checkpoint.faults)
         }
         guard !references.isEmpty else { return [try checkpoint.embedded()] }
         return try references.map { reference throws(RequestError) in try checkpoint.open(reference) }

@@ -43,6 +43,13 @@ public struct RequestError: SentenceError, Equatable {
         return error
     }
 
+    /// The same error with a fault of this setting and no other.
+    func blaming(_ setting: Setting) -> RequestError {
+        var error = self
+        error.faults = [SettingFault(setting)]
+        return error
+    }
+
     /// The same error with a fault of this setting, which has this value. An error that has faults already keeps its own.
     func about(_ setting: Setting, _ value: String? = nil) -> RequestError {
         about([SettingFault(setting, value: value.map { .string($0) })])

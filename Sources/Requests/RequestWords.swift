@@ -30,7 +30,7 @@ public struct RequestWords: Sendable {
         var request = RenderRequest()
         let known = Set(RenderRequest.settings.compactMap(\.setting))
         if let unknown = words.keys.filter({ !known.contains($0) }).min(by: { $0.key < $1.key }) {
-            throw .invalid("A request has no setting \(unknown).")
+            throw .invalid("A request has no setting \(unknown).", about: unknown)
         }
         try checkTokenGroups()
         for setting in RenderRequest.settings {

@@ -39,14 +39,15 @@ struct SourceLoading {
             throw .invalid(
                 "\(name) has \(own.width)×\(own.height) px, and sides must be multiples of \(multiple): choose a size, such as "
                     + "\(.width) \(below(own.width)) \(.height) \(below(own.height)), to which it is resized.",
-                about: .initImg, .width, .height)
+                about: .initImg)
         }
         // This comes before the work on a picture of that size.
         do {
             try RenderRequest.check(width: size.width, height: size.height)
             try SourcePicture.checkSize(width: size.width, height: size.height, masked: mask != nil)
         } catch {
-            throw RequestError(error)
+            // Without a size of its own the request has the picture's.
+            throw size == own ? RequestError(error).blaming(.initImg) : RequestError(error)
         }
         let marked = try maskPixels(for: own, size)
         let rgb = ImageResizer.lanczos(Self.overWhite(image), channels: 3, size: own, to: size)

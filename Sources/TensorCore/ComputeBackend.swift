@@ -5,6 +5,9 @@ public enum BackendChoice: String, Sendable, CaseIterable {
     case onednn
     case openblas
 
+    /// All libraries, without `auto`.
+    public static var libraries: [BackendChoice] { allCases.filter { $0 != .auto } }
+
     /// The backend that `auto` means on this machine.
     public var resolved: BackendChoice {
         guard self == .auto else { return self }
@@ -85,7 +88,11 @@ public struct ConvolutionParameters {
 /// Weights in one backend's own form.
 protocol PackedWeights {}
 
-/// The interface of a compute library. Images are channels last.
+/// The interface of a compute library. Images are channels last. Duties that no signature says:
+///
+/// - The result of an image has the same bits in any batch, and for any number of threads.
+/// - Where the context rehearses (`ParallelPool.rehearses`), products take the memory that they need, and compute nothing.
+/// - Weights are packed into the same bytes at every start, because workers share them in a file.
 protocol ComputeBackend: AnyObject {
     var name: String { get }
     /// Library, version and instruction set, for the numerics class.

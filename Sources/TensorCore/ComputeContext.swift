@@ -23,9 +23,12 @@ public final class ComputeContext {
     private let winograd: WinogradConvolutions?
     /// Called before each operation, on the thread of the context, to show progress.
     public var whenAdvancing: (() -> Void)?
-    /// Asked before each matrix product and convolution, and between the slices of a long one, on the thread of the context.
-    /// After a false answer these throw an error that `isStopped`. nil means that every result is wanted.
-    public var isWanted: (() -> Bool)?
+    /// Asked before each matrix product and convolution, and between the slices of a long operation, on the thread of the
+    /// context. After a false answer products and convolutions throw an error that `isStopped`, attention and the matching of
+    /// tokens leave out the rest of their work, and nothing is asked any more. nil means that every result is wanted.
+    public var isWanted: (() -> Bool)? { didSet { isStopped = false } }
+    /// Whether `isWanted` gave false. Results since then mean nothing.
+    public private(set) var isStopped = false
     /// Called before each operation that `tracing` records.
     var trace: ((TracedOperation) -> Void)?
 
@@ -82,9 +85,15 @@ public final class ComputeContext {
         winograd = nil
     }
 
+    /// Whether somebody still wants the result.
+    func goesOn() -> Bool {
+        if !isStopped, let isWanted, !isWanted() { isStopped = true }
+        return !isStopped
+    }
+
     /// Throws if nobody wants the result any more.
     func checkIsWanted() throws(ComputeError) {
-        if let isWanted, !isWanted() { throw .stopped }
+        guard goesOn() else { throw .stopped }
     }
 
     /// The products for tensors of these element types.

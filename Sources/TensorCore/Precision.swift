@@ -9,6 +9,15 @@ public enum PrecisionChoice: String, Sendable, CaseIterable {
     /// Weights and activations are bf16; sums, statistics of norms and softmax are f32.
     case bf16
 
+    /// The precision with this element type of weights and activations.
+    public init(_ type: ElementType) {
+        switch type {
+        case .f32: self = .f32
+        case .bf16: self = .bf16
+        case .f16: preconditionFailure("no precision has f16: operations refuse it")
+        }
+    }
+
     /// The element type of weights and activations with a backend on this CPU: the same at every start.
     ///
     /// - Throws: if the backend has no bf16 here.
@@ -58,6 +67,10 @@ enum BF16Support {
 extension BackendChoice {
     /// The usefulness of bf16 with this backend on this CPU.
     var bf16: BF16Support {
-        resolved == .onednn ? BF16Support(oneDNN: String(cString: conednn_instruction_set())) : .missing
+        switch resolved {
+        case .onednn: BF16Support(oneDNN: String(cString: conednn_instruction_set()))
+        case .openblas: .missing
+        case .auto: preconditionFailure("a resolved backend is never auto")
+        }
     }
 }

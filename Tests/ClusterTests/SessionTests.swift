@@ -39,7 +39,7 @@ struct SessionTests {
             actions += bench.pass(5000)
             bench.tell(.heard(worker))
         }
-        #expect(actions.contains(.cancel(worker, leases.map(\.lease))))
+        #expect(actions.contains(.recall(worker, leases.map(\.lease))))
         #expect(bench.machine.taskCounts(of: JobID(1))?.open == 2)
         for _ in 0..<7 {
             actions += bench.pass(5000)

@@ -39,7 +39,8 @@ struct Weather: Sendable {
 /// Messages in the machines' terms. Other tests cover the wire format.
 enum ToWorker: Sendable {
     case welcome(SessionID, [LeaseID]), reset, openContext(ContextID), closeContext(ContextID)
-    case lease(LeaseID, TaskKey, alone: Bool, more: Bool), cancel([LeaseID]), acknowledge([LeaseID]), ping, bye
+    case lease(LeaseID, TaskKey, alone: Bool, more: Bool), cancel([LeaseID]), recall([LeaseID]), acknowledge([LeaseID]), ping,
+        bye
 }
 
 enum ToCoordinator: Sendable {
@@ -308,6 +309,7 @@ struct Simulation: Sendable {
                     send(.lease(lease, key, alone: isAlone, more: leasesLeft[id] != 0), to: id)
                 }
             case .cancel(let id, let leases): send(.cancel(leases), to: id)
+            case .recall(let id, let leases): send(.recall(leases), to: id)
             case .acknowledge(let id, let lease, _): send(.acknowledge([lease]), to: id)
             case .probe(let id): probe(id)
             case .take(let key, let session):
@@ -375,6 +377,7 @@ struct Simulation: Sendable {
             let context = ContextID(key.job.rawValue * 10 + UInt64(key.barrier % 2))
             drive(node, .leased(lease, context, alone: isAlone, more: more))
         case .cancel(let leases): drive(node, .cancelled(leases))
+        case .recall(let leases): drive(node, .recalled(leases))
         case .acknowledge(let leases): drive(node, .acknowledged(leases))
         case .ping: drive(node, .pinged)
         case .bye: drive(node, .dismissed(comesBack: true))
@@ -429,7 +432,7 @@ struct Simulation: Sendable {
         let count = weather.changesGroups ? Int.random(in: 1...group.count, using: &random) : group.count
         let limit = weather.changesGroups ? Int.random(in: 1...slots, using: &random) : slots
         let isSlow = weather.slowPercent > 0 && random.chance(weather.slowPercent)
-        let time = Int.random(in: isSlow ? 2000...9000 : 5...60, using: &random)
+        let time = Int.random(in: isSlow ? 2000...4000 : 5...60, using: &random)
         nodes[node].call = Array(group.prefix(count))
         schedule(.groupLimit(node, connection: instance, limit), after: time)
         if group.count > 1, !nodes[node].failedTogether.isDisjoint(with: group) {

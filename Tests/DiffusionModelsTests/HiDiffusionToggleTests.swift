@@ -66,7 +66,7 @@ import Testing
         return input
     }
 
-    @Test(arguments: configurations, [BackendChoice.onednn, .openblas])
+    @Test(arguments: configurations, BackendChoice.libraries)
     func guidancesHalvesMayGoApart(_ text: String, _ backend: BackendChoice) throws {
         let unet = try network(text, backend)
         let input = guided(unet)

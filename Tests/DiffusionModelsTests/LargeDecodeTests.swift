@@ -14,7 +14,7 @@ import Weights
         TileGrid(height: 61, width: 97), TileGrid(height: 61, width: 97, tileHeight: 23, tileWidth: 31),
     ]
 
-    @Test(arguments: [BackendChoice.onednn, .openblas], grids) func tilesAreTheWholeDecodeOfDiffusers(
+    @Test(arguments: BackendChoice.libraries, grids) func tilesAreTheWholeDecodeOfDiffusers(
         backend: BackendChoice, grid: TileGrid
     ) throws {
         let source = ModelSource.embedded(name: EmbeddedModel.name, files: EmbeddedModel.files)

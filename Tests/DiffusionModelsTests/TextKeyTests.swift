@@ -19,10 +19,7 @@ import Weights
     }
 
     /// The pairs of backend and precision that this CPU has.
-    static let arithmetics = [
-        Arithmetic(backend: .onednn, precision: .f32), Arithmetic(backend: .openblas, precision: .f32),
-        Arithmetic(backend: .onednn, precision: .bf16),
-    ].filter { (try? $0.context()) != nil }
+    static let arithmetics = BackendChoice.arithmetics.map { Arithmetic(backend: $0.backend, precision: $0.precision) }
 
     /// Calls of one picture: other sizes, timesteps, switches and numbers of views from call to call.
     private struct Call {

@@ -93,7 +93,7 @@ import Weights
         return zip(a, b).flatMap { zip($0, $1).map { abs($0 - $1) } }.max() ?? .infinity
     }
 
-    @Test(arguments: cases, [BackendChoice.onednn, .openblas])
+    @Test(arguments: cases, BackendChoice.libraries)
     func tilesDecodeToTheWholePicture(_ test: Case, _ backend: BackendChoice) throws {
         let context = try ComputeContext(backend: backend, threads: 2)
         let decoder = try decoder(context)
@@ -159,7 +159,7 @@ import Weights
     /// Bands of a picture that lies in a file between two sections.
     @Test(
         arguments: [(9, 13), (32, 6), (40, 20), (3, 50)],
-        [(BackendChoice.onednn, PrecisionChoice.f32), (.onednn, .bf16), (.openblas, .f32)])
+        BackendChoice.arithmetics)
     func bandsEncodeToTheWholeLatent(
         _ size: (height: Int, width: Int), _ kind: (backend: BackendChoice, precision: PrecisionChoice)
     ) throws {

@@ -79,7 +79,7 @@ import Testing
         (Float(values.reduce(0.0) { $0 + Double($1) }), Float(values.reduce(0.0) { $0 + Double(abs($1)) }))
     }
 
-    @Test(arguments: [BackendChoice.onednn, .openblas]) func oneLayerOfAttention(backend: BackendChoice) throws {
+    @Test(arguments: BackendChoice.libraries) func oneLayerOfAttention(backend: BackendChoice) throws {
         let unet = try IdentityAttention.unet(ComputeContext(backend: backend, threads: 1))
         let x = Tensor(SpecificationTokens.values(images: 2, tokens: 64, width: 8), shape: [2, 64, 8])
         for one in Self.layer {
@@ -112,7 +112,7 @@ import Testing
         }
     }
 
-    @Test(arguments: [BackendChoice.onednn, .openblas]) func windowsAreOutermost(backend: BackendChoice) throws {
+    @Test(arguments: BackendChoice.libraries) func windowsAreOutermost(backend: BackendChoice) throws {
         let unet = try IdentityAttention.unet(ComputeContext(backend: backend, threads: 1))
         let x = Tensor(SpecificationTokens.values(images: 2, tokens: 64, width: 8), shape: [2, 64, 8])
         let rows: [(TokenReduction?, sums: [Float], sizes: [Float])] = [

@@ -42,7 +42,7 @@ import Weights
         bits(try unet.forward(testInput(unet, height: job.height, width: job.width), switches: job.switches))
     }
 
-    @Test(arguments: [BackendChoice.onednn, .openblas])
+    @Test(arguments: BackendChoice.libraries)
     func callsInAnyOrderGiveTheSameBytes(backend: BackendChoice) throws {
         let unet = try TestConfiguration.unet(TestConfiguration.sd15, ComputeContext(backend: backend, threads: 1))
         let first = try Self.jobs.map { try run($0, unet) }
@@ -61,7 +61,7 @@ import Weights
         #expect(try run(Self.jobs[2], unet) == first[2])
     }
 
-    @Test(arguments: [BackendChoice.onednn, .openblas])
+    @Test(arguments: BackendChoice.libraries)
     func anyNumberOfThreadsGivesTheSameBytes(backend: BackendChoice) throws {
         for text in [TestConfiguration.sd15, TestConfiguration.sdxl] {
             let results = try (1...3).map { threads in

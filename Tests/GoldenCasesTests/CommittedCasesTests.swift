@@ -18,7 +18,7 @@ import Testing
         return committed + others.filter { !known.contains(name($0)) }
     }
 
-    @Test(arguments: [BackendChoice.onednn, .openblas])
+    @Test(arguments: BackendChoice.libraries)
     func everyCasePasses(backend: BackendChoice) throws {
         let runner = try GoldenRunner(backend: backend, threads: 1)
         #expect(runner.backendName == backend.rawValue)

@@ -56,7 +56,7 @@ enum SampleMessages {
             .fail(Failure(.nonFinite, "NaN in step 3")),
             .fail(Failure(.worker, "no such model", context: digest)),
             .fail(Failure(.payload, "too wide: choose a smaller \(Setting("width", letter: "W"))")),
-            .cancel(LeaseList([9])), .cancelled(LeaseList([9])),
+            .cancel(LeaseList([9])), .cancelled(LeaseList([9])), .recall(LeaseList([7, 8])),
             .drain(Drain(deadlineMilliseconds: 25000)), .bye(Bye(.drained)), .reset, .jobClose(ContextNote(digest)),
             .submit(Submit(request: EncodedPart(metadata: ["prompt": "an apple"]), model: digest)),
             .submitted(Submitted(position: 1)),

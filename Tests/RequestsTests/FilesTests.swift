@@ -2,6 +2,7 @@ import Foundation
 import Rendering
 import Requests
 import Sentences
+import StrictJSON
 import TestSupport
 import Testing
 import Weights
@@ -122,10 +123,18 @@ import Weights
         #expect(missing?.category == .notFound)
         let two = #expect(throws: RequestError.self) { try ModelWords(["a", "b"]).source() }
         #expect(two?.sentence.spelled(\.key) == "One picture is made with one model; give model once.")
+        #expect(missing?.faults == [SettingFault(.model, value: .string(folder.path + "/none"))])
+        // The model is there, and another word may be at fault.
+        let model = Fixtures.repository.appendingPathComponent("Sources/CEmbeddedModel/model").path
+        let other = #expect(throws: RequestError.self) {
+            try ModelWords([model], CheckpointWords([.vae: "/nowhere"])).source()
+        }
+        #expect(other?.faults == [SettingFault(.model), SettingFault(.vae)])
+        #expect(two?.faults == [SettingFault(.model)])
         let variant = CheckpointWords([.variant: "fp16"])
         for references in [[], ["a", "b"]] {
             let error = #expect(throws: RequestError.self) { try ModelWords(references, variant).sources() }
-            #expect(error?.category == .invalid && error?.sentence.settings.contains(.variant) == true)
+            #expect(error?.category == .invalid && error?.faults == [SettingFault(.variant)])
         }
         let flow = #expect(throws: RequestError.self) { try CheckpointWords([.predictionType: "flow"]).choice("a") }
         #expect(flow?.sentence.spelled(\.key) == "prediction_type must be epsilon or v_prediction, not 'flow'.")

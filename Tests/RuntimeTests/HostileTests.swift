@@ -226,8 +226,8 @@ struct HostileTests {
             let peer = try HostilePeer(farm.endpoint)
             try peer.join()
             try peer.open()
-            // Answers every PING, and nothing else. In the end the coordinator cancels its leases.
-            return try peer.hear(.cancel, milliseconds: 4000) != nil
+            // Answers every PING, and nothing else. In the end the coordinator recalls its leases.
+            return try peer.hear(.recall, milliseconds: 4000) != nil
         }
         try await Task.sleep(for: .milliseconds(300))
         try farm.addWorker()

@@ -6,7 +6,7 @@ import Testing
 
 /// Both compute libraries against the plain loops, and each against itself with other thread counts.
 @Suite struct BackendTests {
-    static let backends: [BackendChoice] = [.onednn, .openblas]
+    static let backends = BackendChoice.libraries
 
     struct ConvolutionCase: CustomStringConvertible, Sendable {
         var n = 1

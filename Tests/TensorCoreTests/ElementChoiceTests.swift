@@ -30,7 +30,7 @@ import Testing
     }
 
     /// Products are refused by an error: on either side, and as weights.
-    @Test(arguments: [BackendChoice.onednn, .openblas]) func productsAreChosenToo(_ backend: BackendChoice) throws {
+    @Test(arguments: BackendChoice.libraries) func productsAreChosenToo(_ backend: BackendChoice) throws {
         let context = try ComputeContext(backend: backend, threads: 1)
         let (weight, x) = (Tensor(repeating: 0.5, shape: [3, 2]), Tensor(repeating: 2, shape: [1, 2]))
         let parameters = try context.packLinear(weight: weight, bias: nil)

@@ -18,9 +18,7 @@ import Testing
         }
     }
 
-    static let arithmetics =
-        [Arithmetic(backend: .onednn, precision: .f32), Arithmetic(backend: .openblas, precision: .f32)]
-        + [Arithmetic(backend: .onednn, precision: .bf16)].filter { (try? $0.context()) != nil }
+    static let arithmetics = BackendChoice.arithmetics.map { Arithmetic(backend: $0.backend, precision: $0.precision) }
 
     static let largest = 8
 

@@ -4,7 +4,7 @@ import Testing
 
 /// HiDiffusion's operators: the known answers of the specification's section 3.4 and plain loops (vectors G15 and G16).
 @Suite struct HiDiffusionOperatorTests {
-    static let backends: [BackendChoice] = [.onednn, .openblas]
+    static let backends = BackendChoice.libraries
 
     /// Stride, padding and dilation of the plain downsampling convolution and of the dilated one.
     struct Kind: Sendable {

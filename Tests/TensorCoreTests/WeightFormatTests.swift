@@ -14,7 +14,7 @@ import Testing
         .convolution(inputs: 128, outputs: 3, kernelHeight: 3, kernelWidth: 3, use: ConvolutionUse(side: 512)),
     ]
 
-    private static let contexts: [(BackendChoice, PrecisionChoice)] = [(.openblas, .f32), (.onednn, .f32), (.onednn, .bf16)]
+    private static let contexts = BackendChoice.arithmetics
 
     @Test(arguments: contexts) func threadsDoNotChangeIt(_ backend: BackendChoice, _ precision: PrecisionChoice) throws {
         try needs((try? precision.resolved(backend)) != nil, "\(precision) of \(backend)")
@@ -66,7 +66,7 @@ import Testing
     }
 
     /// Weights that are packed for one use compute the same in every other use.
-    @Test(arguments: [(BackendChoice.onednn, PrecisionChoice.f32), (.onednn, .bf16), (.openblas, .f32)])
+    @Test(arguments: contexts)
     func otherUsesGiveTheSame(_ backend: BackendChoice, _ precision: PrecisionChoice) throws {
         try needs((try? precision.resolved(backend)) != nil, "\(precision) of \(backend)")
         let context = try ComputeContext(backend: backend, threads: 2, precision: precision)

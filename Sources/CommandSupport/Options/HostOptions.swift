@@ -23,7 +23,8 @@ public struct HostOptions: ParsableArguments {
         help: ArgumentHelp("Threads of each worker (default: the cores divided by the workers).", valueName: "count"))
     var threadsPerWorker: Int?
 
-    @Option(help: ArgumentHelp("The library that multiplies matrices: auto, onednn or openblas.", valueName: "backend"))
+    @Option(
+        help: ArgumentHelp("The library that multiplies matrices: \(choiceList(BackendChoice.self)).", valueName: "backend"))
     var backend = "auto"
 
     @OptionGroup var groups: GroupOptions
@@ -135,11 +136,11 @@ public struct HostOptions: ParsableArguments {
         try SettingKind.choice.value(precision, of: .precision)
     }
 
-    /// f32 or bf16. Throws if this host does not have the requested precision.
+    /// A precision that is not `auto`. Throws if this host does not have the requested one.
     public static func settled(
         _ precision: PrecisionChoice, _ backend: BackendChoice
     ) throws(CommandFailure) -> PrecisionChoice {
-        do throws(ComputeError) { return try precision.resolved(backend) == .bf16 ? .bf16 : .f32 } catch {
+        do throws(ComputeError) { return PrecisionChoice(try precision.resolved(backend)) } catch {
             throw CommandFailure(.usage, "\(error.message).")
         }
     }

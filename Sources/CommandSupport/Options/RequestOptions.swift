@@ -1,6 +1,7 @@
 public import ArgumentParser
 public import Rendering
 public import Requests
+import Samplers
 import Sentences
 
 /// The request: the options of `render`, `submit` and `plan`, with the names of stable-diffusion.cpp.
@@ -61,15 +62,14 @@ public struct RequestOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "euler, euler_a, heun, dpm2, dpm2_a, dpm++2s, dpm++2s_a, dpm++2m, dpm++2m_sde, dpm++3m, dpm++sde, lcm, ddim, tcd, unipc, "
-                + "pndm (plms), lms, deis, ddpm, edm_euler or edm_dpm++2m; A1111's names too, such as \"DPM++ 2M Karras\" "
-                + "(default: the model's own scheduler).", valueName: "sampler"))
+            "\(choiceList(SamplingMethod.self)); A1111's names too, such as \"DPM++ 2M Karras\" or PLMS (default: the model's own "
+                + "scheduler).", valueName: "sampler"))
     var samplingMethod: String?
 
     @Option(
         help: ArgumentHelp(
-            "The spacing of the noise levels: automatic, discrete, karras, exponential, sgm_uniform, trailing, leading or linspace "
-                + "(default: what the model's scheduler says).", valueName: "schedule"))
+            "The spacing of the noise levels: \(choiceList(NoiseScheduleKind.self)) (default: as the model's scheduler says).",
+            valueName: "schedule"))
     var scheduler: String?
 
     @Option(

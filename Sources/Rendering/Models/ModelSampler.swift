@@ -29,10 +29,13 @@ extension ModelDescription {
 
     /// The sampler of a request.
     ///
-    /// - Parameter method: nil takes the model's own scheduler.
+    /// - Parameters:
+    ///   - method: nil takes the model's own scheduler.
+    ///   - stepsSetting: the setting that gives the steps.
     /// - Throws: `.badModel` if the model's own scheduler is at fault, `.invalidRequest` if the user's choice is.
     func sampler(
-        _ method: SamplingMethod?, noiseSchedule: NoiseScheduleKind, steps: Int, eta: Double?
+        _ method: SamplingMethod?, noiseSchedule: NoiseScheduleKind, steps: Int, eta: Double?,
+        stepsSetting: Setting = .steps
     ) throws(RenderError) -> Sampler {
         do {
             return try Sampler(scheduler, method: method, noiseSchedule: noiseSchedule, steps: steps, eta: eta)
@@ -43,8 +46,20 @@ extension ModelDescription {
                 case .unsupported: method == nil
                 case .badRequest: false
                 }
-            guard isModels else { throw .invalidRequest(Sentence(error.message), about: .samplingMethod) }
-            throw .badModel("\(name): \(error.message)")
+            guard !isModels else { throw .badModel("\(name): \(error.message)") }
+            func works(_ noiseSchedule: NoiseScheduleKind, _ steps: Int, _ eta: Double?) -> Bool {
+                (try? Sampler(scheduler, method: method, noiseSchedule: noiseSchedule, steps: steps, eta: eta)) != nil
+            }
+            // At fault is the setting without which the others are possible.
+            let fault: Setting =
+                if eta != nil, works(noiseSchedule, steps, nil) {
+                    .eta
+                } else if noiseSchedule != .automatic,
+                    works(.automatic, steps, eta)
+                { .scheduler } else if works(noiseSchedule, usualSteps(method, noiseSchedule: noiseSchedule), eta) {
+                    stepsSetting
+                } else { .samplingMethod }
+            throw .invalidRequest(Sentence(error.message), about: fault)
         }
     }
 }

@@ -39,7 +39,7 @@ struct PassResolution {
         else { return }
         throw .invalidRequest(
             "At this strength no step has enough noise for the structure phase: raise the strength, or leave structure and "
-                + "structure fraction out.", about: .structure, .structureFraction)
+                + "structure fraction out.", aboutAll: request.set(among: [.structure, .structureFraction]))
     }
 
     /// Sides of a canvas in latents.
@@ -87,7 +87,7 @@ struct PassResolution {
                     "Upscaler, denoising strength and hires steps need more than one stage: "
                         + (source == nil
                             ? "give a stage, such as \(.stages) 1" : "leave them out; a picture to start from has \(.strength)")
-                        + ".", about: .denoisingStrength, .hiresUpscaler, .hiresSteps)
+                        + ".", aboutAll: request.set(among: [.denoisingStrength, .hiresUpscaler, .hiresSteps, .hiresTiled]))
             }
             return factors
         }
@@ -133,7 +133,7 @@ struct PassResolution {
 
     private func laterSampler(stages: Int) throws(RenderError) -> Sampler {
         guard stages > 1 else { return sampler }
-        if let steps = request.refinement.steps { return try resolution.sampler(steps: steps) }
+        if let steps = request.refinement.steps { return try resolution.sampler(steps: steps, of: .hiresSteps) }
         // With so few steps the strength would leave none. So this takes the number of steps of which one is left.
         guard request.refinement.strength == nil, Int(Double(sampler.steps) * strength) == 0 else { return sampler }
         return try resolution.sampler(steps: Int((1 / strength).rounded(.up)))
@@ -192,7 +192,9 @@ struct PassResolution {
             return try source.mode.firstCall(sampler, strength: source.strength)
         } catch {
             throw .invalidRequest(
-                Sentence(error.message), about: .steps, isLater || source == nil ? .denoisingStrength : .strength)
+                Sentence(error.message),
+                about: isLater && request.refinement.steps != nil ? .hiresSteps : .steps,
+                isLater ? .denoisingStrength : .strength)
         }
     }
 

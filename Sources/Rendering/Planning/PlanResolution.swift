@@ -61,10 +61,10 @@ struct PlanResolution {
         return PreparedRender(plan: plan, samplers: samplers, prompts: text.prompts)
     }
 
-    func sampler(steps: Int) throws(RenderError) -> Sampler {
+    func sampler(steps: Int, of setting: Setting = .steps) throws(RenderError) -> Sampler {
         try model.sampler(
             request.samplingMethod, noiseSchedule: request.noiseSchedule, steps: steps,
-            eta: request.eta.map { Double($0.description) ?? Double($0) })
+            eta: request.eta.map { Double($0.description) ?? Double($0) }, stepsSetting: setting)
     }
 
     /// Two starts need the autoencoder's encoder: a source picture, and a stage that is enlarged as a picture.
@@ -101,7 +101,7 @@ struct PlanResolution {
             let strength = Double((request.strength ?? RenderRequest.defaultStrength).description) ?? 1
             return SourceUse(mode: mode, strength: strength)
         } catch {
-            throw .invalidRequest(Sentence(error.message), about: .initImg, .mask)
+            throw .invalidRequest(Sentence(error.message), about: .mask)
         }
     }
 
@@ -199,7 +199,8 @@ extension PlanResolution {
         guard request.originalSize == nil, request.cropTopLeft == nil, request.targetSize == nil else {
             throw .invalidRequest(
                 "Original size, crop and target size belong to SDXL models, and \(model.name) is a model of the kind "
-                    + "\(model.kind.title): leave them out.", about: .originalSize, .cropCoordsTopLeft, .targetSize)
+                    + "\(model.kind.title): leave them out.",
+                aboutAll: request.set(among: [.originalSize, .cropCoordsTopLeft, .targetSize]))
         }
     }
 

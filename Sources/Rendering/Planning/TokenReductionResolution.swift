@@ -34,7 +34,7 @@ extension ResolvedTokenReduction {
         if let level = merged.keys.filter({ downsampled[$0] != nil }).min() {
             throw .invalidRequest(
                 "Tokens of level \(level) would be both merged and downsampled: choose one of the two for each level, for "
-                    + "example by \(.tomeLevels), or by a factor of 1.", about: .tomeLevels, .todoFactor)
+                    + "example by \(.tomeLevels), or by a factor of 1.", about: .tomeRatio, .todoFactor)
         }
         reductions = merged.merging(downsampled) { first, _ in first }
         guard !reductions.isEmpty else { return nil }

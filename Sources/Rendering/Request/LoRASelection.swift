@@ -165,7 +165,7 @@ extension ModelDescription {
                 case .badPath, .badOption: .invalidRequest
                 default: .badModel
                 }
-            throw RenderError(code, naming: error.sentence)
+            throw RenderError(code, naming: error.sentence).about(SettingFault(.lora, value: .string(selection.name)))
         }
     }
 }

@@ -18,7 +18,7 @@ extension RenderRequest {
         for setting in Self.settings where !setting.read(object, &self) {
             throw RenderError.invalidRequest(
                 "The request's \"\(setting.members[0])\" must be \(setting.kind).", aboutAll: []
-            ).about(setting.setting.map { SettingFault($0, value: object[setting.members[0]]) })
+            ).about(setting.fault(object[setting.members[0]]))
         }
         if let picture = object[RequestSetting.sourceMember] {
             source = try SourcePicture(json: picture, payload: payload)

@@ -57,6 +57,8 @@ public struct RequestSetting<Root: SettingGroup>: Sendable {
     var kind = ""
     /// The kind of requests in which it has an effect.
     public private(set) var use = SettingUse.always
+    /// The fault of its member with a value of another kind. For a group it is the fault of one of the group's settings.
+    private(set) var fault: @Sendable (JSONValue?) -> SettingFault? = { _ in nil }
     /// Reads its members of the object; false if a required one is missing, or if one is of another kind.
     var read: @Sendable (JSONObject, inout Root) -> Bool = { _, _ in true }
     var write: @Sendable (Root, inout JSONObject) -> Void = { _, _ in }
@@ -135,6 +137,9 @@ extension RequestSetting {
         self.init(setting)
         let member = name ?? setting?.key ?? ""
         (members, self.kind) = ([member], kind.title)
+        fault = { value in
+            setting.map { SettingFault($0, value: value, possible: kind.choices.map { .choices($0) }) }
+        }
         read = { object, root in
             guard let json = object[member] else { return !isRequired }
             guard let value = kind.read(json) else { return false }
@@ -178,6 +183,12 @@ extension RequestSetting {
             return true
         }
         whole.write = { root, object in object[member] = get(root)?.json }
+        whole.fault = { value in
+            guard let object = value?.objectValue else { return nil }
+            var group = Group()
+            let wrong = Group.settings.first { !$0.read(object, &group) }
+            return wrong.flatMap { inner in inner.fault(inner.members.first.flatMap { object[$0] }) }
+        }
         whole.check = { root throws(RenderError) in if isChecked(root) { try get(root)?.checkTogether() } }
         return Group.settings.map { inner in
             var setting = RequestSetting(inner.setting)

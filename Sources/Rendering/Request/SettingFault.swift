@@ -4,8 +4,9 @@ public import StrictJSON
 /// A setting at fault, for programs that show an error beside the setting's field.
 public struct SettingFault: Sendable, Equatable {
     public let setting: Setting
-    /// The refused value as in a request's JSON, or the refused word as a string. nil if several settings do not go together,
-    /// if the value does not fit the model or the method, and for NaN and infinity, which JSON does not have.
+    /// The refused value as in a request's JSON, or the refused word as a string. nil if only the sentence tells it: if several
+    /// settings do not go together, if the value does not fit the model or the method, if it is too long, and for NaN and
+    /// infinity, which JSON does not have.
     public let value: JSONValue?
     /// The values that the setting may have; nil if only the error's sentence says them.
     public let possible: PossibleValues?

@@ -53,11 +53,14 @@ extension SettingKind where Value == Double {
 
 extension SettingKind where Value == Float {
     static let float = SettingKind(
-        "a number", read: { $0.doubleValue.map { Float($0) } }, write: { .number(Double($0)) }, parse: { Float($0) })
+        "a number", read: { $0.doubleValue.map { Float($0) } },
+        // The decimal number as written: 7.3, not 7.300000190734863.
+        write: { .number(Double($0.description) ?? Double($0)) }, parse: { Float($0) })
 }
 
 extension SettingKind where Value == Bool {
-    static let flag = SettingKind("true or false", read: \.boolValue, write: { .bool($0) }, parse: { Bool($0) })
+    static let flag = SettingKind(
+        "true or false", choices: ["true", "false"], read: \.boolValue, write: { .bool($0) }, parse: { Bool($0) })
 
     static let onOrOff = SettingKind(
         flag.title, words: "on or off", choices: ["on", "off"], read: flag.read, write: flag.write,

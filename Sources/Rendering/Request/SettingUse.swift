@@ -34,6 +34,11 @@ public enum SettingUse: Sendable, Hashable, CaseIterable {
 }
 
 extension RenderRequest {
+    /// The settings among these that do not have their defaults.
+    func set(among settings: [Setting]) -> [Setting] {
+        Self.settings.filter { $0.isSet(self) }.compactMap(\.setting).filter(settings.contains)
+    }
+
     /// Refuses settings that the method ignores. The plan checks those of HiDiffusion, because it knows where
     /// HiDiffusion is on.
     ///

@@ -199,7 +199,9 @@ extension TokenReductionRequest.Downsampling {
         .said { word, downsampling throws(RenderError) in
             downsampling.factors.append(try SettingKind.number.value(word, of: .todoFactor))
         },
-        RequestSetting(.todoMaxDepth, member: "max_depth", \.maximumDepth, .whole),
+        RequestSetting(
+            .todoMaxDepth, member: "max_depth", \.maximumDepth, .whole,
+            SettingRange(1...TokenSwitches.levels.count) { "A token downsampling depth of \($0) is" }),
         RequestSetting(.todoMethod, member: "method", \.interpolation, .choice, written: .required),
         RequestSetting(.todoScope, member: "scope", \.scope, .choice, written: .required),
     ]
@@ -217,11 +219,6 @@ extension TokenReductionRequest.Downsampling {
                 "A token downsampling factor of \(factor) is not possible: choose 1 to \(Int(limit)).", about: .todoFactor)
         }
         guard let maximumDepth else { return }
-        guard (1...TokenSwitches.levels.count).contains(maximumDepth) else {
-            throw .invalidRequest(
-                "A token downsampling depth of \(maximumDepth) is not possible: choose 1 to \(TokenSwitches.levels.count).",
-                about: .todoMaxDepth)
-        }
         guard factors.count == 1 || factors.count == maximumDepth else {
             throw .invalidRequest(
                 "\(factors.count) token downsampling factors do not fit a depth of \(maximumDepth): give one factor, or one "

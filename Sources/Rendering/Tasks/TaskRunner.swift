@@ -132,7 +132,7 @@ public final class TaskRunner {
     ///
     /// - Parameters:
     ///   - advanced: called again and again while the computation moves on.
-    ///   - isWanted: asked about as often. After a false answer the computation ends.
+    ///   - isWanted: asked again and again while the network computes. After a false answer the computation ends.
     /// - Throws: `.missingContext` if its context is not open, `.malformed` for a task that does not fit the model,
     ///   `.nonFinite` for NaN or infinity in the result, `.compute` from the backend, `.stopped` for work that is not wanted
     ///   any more. Each names phase, call and task.
@@ -159,7 +159,9 @@ public final class TaskRunner {
         let opened = try context(of: task)
         do {
             let networks = try models.networks(opened.variant)
-            return try task.work.run(with: tasks.dropFirst().map(\.work), on: networks, in: opened)
+            let outputs = try task.work.run(with: tasks.dropFirst().map(\.work), on: networks, in: opened)
+            guard !context.isStopped else { throw ModelError(.stopped, "the work was stopped at its end") }
+            return outputs
         } catch let error as RenderError {
             throw error
         } catch let error as ModelError {

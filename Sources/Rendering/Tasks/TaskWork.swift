@@ -8,7 +8,7 @@ package protocol TaskWork: Sendable, Equatable {
     static var keys: [String] { get }
     /// Whether it takes far more memory than tasks of other kinds and comes only once or twice in a job.
     static var isLarge: Bool { get }
-    /// The word for a task's `call` in error messages; nil if all tasks of a phase have the same call.
+    /// The word for a task's `call` in error messages; nil if people would not ask for it.
     static var callTitle: String? { get }
 
     /// The time it takes in relation to other tasks of its kind, counted in points of a latent.

@@ -182,6 +182,7 @@ final class CoordinatorLoop {
                 leasesLeft[id, default: 1] -= 1
                 sendLease(lease, key, (attempt, isAlone), more: leasesLeft[id] != 0, to: id)
             case .cancel(let id, let leases): send(.cancel(LeaseList(leases.map(\.rawValue))), to: id)
+            case .recall(let id, let leases): send(.recall(LeaseList(leases.map(\.rawValue))), to: id)
             case .acknowledge(let id, let lease, let verdict): acknowledge(id, lease, verdict)
             case .probe(let id): send(.ping, to: id)
             case .take(let key, _): take(key, inHand, now)

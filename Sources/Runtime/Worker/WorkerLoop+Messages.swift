@@ -40,6 +40,7 @@ extension WorkerLoop {
             drive(.leased(lease, number(of: grant.context), base: base, alone: isAlone, more: hasMore), now)
         case .resultAck(let acks): drive(.acknowledged(acks.entries.map { LeaseID($0.lease) }), now)
         case .cancel(let list): drive(.cancelled(list.leases.map(LeaseID.init)), now)
+        case .recall(let list): drive(.recalled(list.leases.map(LeaseID.init)), now)
         case .drain: drive(.drainRequested, now)
         case .bye(let bye): dismissed(bye, now)
         default: drive(.heard, now)

@@ -65,7 +65,7 @@ final class WorkerLoop {
     struct Life {
         let ending: Ending
         let compute: ComputeThread
-        /// Whether the compute thread is busy and cannot be stopped.
+        /// Whether the compute thread is busy, and may take seconds to stop.
         let isComputing: Bool
     }
 

@@ -35,7 +35,8 @@ public enum WorkerProcess {
             complain(error)
             code = error.exitCode
         }
-        // A task cannot be stopped. It must not run while the program's globals are torn down.
+        // A call stops at its next product, and the building of a network at its end. Neither must run while the program's
+        // globals are torn down.
         if life.isComputing { _exit(code) }
         life.compute.stop()
         return code

@@ -127,6 +127,8 @@ extension ComputeContext {
         let slice = min(partsOfSlice, heads * parts)
         for start in stride(from: 0, to: heads * parts, by: max(1, slice)) {
             whenAdvancing?()
+            // The next product throws.
+            guard goesOn() else { return }
             pool.run(min(slice, heads * parts - start)) { index, thread in
                 let (head, first) = ((start + index) / parts, (start + index) % parts * rowsOfPart)
                 body(head, first, min(rowsOfPart, rows - first), thread)

@@ -35,6 +35,8 @@ extension ComputeContext {
                     }
                     for start in stride(from: 0, to: sources.count, by: slice) {
                         whenAdvancing?()
+                        // The next product throws.
+                        guard goesOn() else { return }
                         let (score, place) = (scores.baseAddress!, best.baseAddress!)
                         pool.run(total: min(slice, sources.count - start), chunk: rows) { first, count, thread in
                             let at = image * sources.count + start + first

@@ -2,6 +2,7 @@ import ArgumentParser
 import Foundation
 import Places
 import Rendering
+import Samplers
 import StrictJSON
 
 /// `patchloom-bench canvas`: the coordinator's own work on the denoising steps of one picture, without workers.
@@ -23,6 +24,7 @@ struct CanvasBench: ParsableCommand {
     @Option(help: "Side of the square picture in pixels.") var size = 4096
     @Option(help: "Denoising steps.") var steps = 4
     @Option(help: "Method, as in 'patchloom render'.") var method = "multidiffusion"
+    @Option(help: "Sampling method, as in 'patchloom render'.") var samplingMethod = "euler"
     @OptionGroup var reporting: RunOptions
     @OptionGroup var checks: CheckOptions
 
@@ -33,6 +35,7 @@ struct CanvasBench: ParsableCommand {
             let known = RenderMethod.allCases.map(\.rawValue).joined(separator: ", ")
             throw ValidationError("--method \(method) is unknown; use one of \(known).")
         }
+        do { _ = try SamplerName(samplingMethod) } catch { throw ValidationError(error.message) }
     }
 
     func run() throws {
@@ -40,6 +43,7 @@ struct CanvasBench: ParsableCommand {
         request.prompt = "a harbour at dawn"
         (request.width, request.height, request.steps) = (size, size, steps)
         request.method = RenderMethod(rawValue: method) ?? .auto
+        request.samplingMethod = try SamplerName(samplingMethod).method
         let machine = try RenderMachine(request: request, model: ModelDescription(source: .embeddedModel))
         var (walks, peaks) = ([CanvasWalk](), [Int]())
         for _ in 0...reporting.runs {
@@ -56,7 +60,10 @@ struct CanvasBench: ParsableCommand {
         let peak = peaks.max() ?? 0
         guard peak > 0 else { throw ValidationError("/proc/self/status does not say how much memory this process uses.") }
         var report = SuiteReport("canvas")
-        report.settings = [("size", .integer(Int64(size))), ("steps", .integer(Int64(steps))), ("method", .string(method))]
+        report.settings = [
+            ("size", .integer(Int64(size))), ("steps", .integer(Int64(steps))), ("method", .string(method)),
+            ("sampling_method", .string(samplingMethod)),
+        ]
         report.timing = timing
         report.figures = [
             ("tasks_per_second", Double(tasks) / Double(steps) / timing.median),

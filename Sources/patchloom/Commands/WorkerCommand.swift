@@ -24,7 +24,8 @@ struct WorkerCommand: ParsableCommand {
     @Option(parsing: .unconditional, help: ArgumentHelp("Threads to compute with (default: one a core).", valueName: "count"))
     var threads: Int?
 
-    @Option(help: ArgumentHelp("auto, onednn or openblas: who multiplies matrices.", valueName: "backend"))
+    @Option(
+        help: ArgumentHelp("The library that multiplies matrices: \(choiceList(BackendChoice.self)).", valueName: "backend"))
     var backend = "auto"
 
     @Option(

@@ -11,7 +11,7 @@ import Weights
 
 /// Renders with weights in a file that workers share: the same pictures as without it.
 @Suite struct PackedWeightsRenderTests {
-    static let contexts: [(BackendChoice, PrecisionChoice)] = [(.openblas, .f32), (.onednn, .f32), (.onednn, .bf16)]
+    static let contexts = BackendChoice.arithmetics
     private static let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15").path
 
     private static let small = request {

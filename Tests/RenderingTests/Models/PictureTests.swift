@@ -63,7 +63,7 @@ import Testing
     }
 
     /// Two libraries agree except for the last bits. Each agrees with itself exactly, for any number of threads.
-    @Test(arguments: [BackendChoice.onednn, .openblas])
+    @Test(arguments: BackendChoice.libraries)
     func backendsAgreeClosely(_ backend: BackendChoice) throws {
         let picture = try Self.pictures.get()[0]
         let image = try LocalRender(backend: backend, threads: 1).image(Self.direct)

@@ -109,11 +109,30 @@ import Testing
             fault { ($0.method, $0.refinement.strength) = (.hires, 0) }
                 == [SettingFault(.denoisingStrength, value: .number(0), possible: .numbers(0...1, isOpen: true))])
         #expect(fault { $0.stages = [2, 1] } == [SettingFault(.stages, value: [.number(2), .number(1)])])
+        #expect(fault { $0.guidanceScale = 50.1 }?.first?.value == .number(50.1), "not as the nearest double of a float")
+        var tokens = TokenReductionRequest()
+        tokens.downsampling = TokenReductionRequest.Downsampling(factors: [2])
+        tokens.downsampling?.maximumDepth = 9
+        #expect(
+            fault { $0.tokenReduction = tokens } == [SettingFault(.todoMaxDepth, value: 9, possible: .numbers(1...4))])
         // The LoRAs are at fault together. Each alone is possible.
         let tooMany = fault { $0.loras = Array(repeating: LoRASelection(word: "ink"), count: 40) }
         #expect(tooMany == [SettingFault(.lora)])
         #expect(fault { $0.prompt = "<lora:ink:1e9>" } == [SettingFault(.prompt)])
         #expect(fault { $0.negativePrompt = "<lora:ink:1>" } == [SettingFault(.negativePrompt)])
+    }
+
+    @Test func aMemberOfTheWrongKindIsTheFaultOfItsSetting() {
+        func faults(_ json: JSONValue) -> [SettingFault]? { refusal { _ = try RenderRequest(metadata: json) }?.faults }
+        #expect(faults(["steps": "many"]) == [SettingFault(.steps, value: "many")])
+        #expect(
+            faults(["structure": "half"])
+                == [SettingFault(.structure, value: "half", possible: .choices(["patches", "whole"]))])
+        #expect(
+            faults(["refinement": ["steps": 4, "tiled": 1]])
+                == [SettingFault(.hiresTiled, value: 1, possible: .choices(["true", "false"]))])
+        #expect(faults(["refinement": []]) == [], "no setting of the group is there")
+        #expect(faults(["surprise": 1]) == [])
     }
 
     @Test func jsonOfTheWrongKindIsRefusedByKey() throws {

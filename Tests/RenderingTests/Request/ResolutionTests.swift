@@ -112,7 +112,7 @@ import Testing
             ),
             ([.clipSkip], "the text encoder of openmoji-24 has", { $0.clipSkip = 50 }),
             (
-                [.originalSize, .cropCoordsTopLeft, .targetSize], "Original size, crop and target size belong to SDXL",
+                [.cropCoordsTopLeft], "Original size, crop and target size belong to SDXL",
                 { $0.cropTopLeft = SizeConditioning.Corner(top: 0, left: 0) }
             ),
             ([.hidiffusionFamily], "HiDiffusion's profile sdxl does not fit", { $0.hiDiffusionProfile = .sdxl }),
@@ -136,7 +136,7 @@ import Testing
                 { ($0.method, $0.width, $0.height, $0.hiDiffusion) = (.direct, 184, 512, .on) }
             ),
             ([.hidiffusion], "choose a larger patch or the method direct", { $0.hiDiffusion = .on }),
-            ([.samplingMethod], "leave eta 0 or choose ddim", { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }),
+            ([.eta], "leave eta 0 or choose ddim", { ($0.samplingMethod, $0.eta) = (.euler, 0.5) }),
             (
                 [.vaeTileSize], "tile of 8192×8192 px has 192 MiB, and at most 64 MiB can be sent",
                 { ($0.width, $0.height, $0.vaeTileSize) = (8192, 8192, 8192) }
@@ -148,6 +148,24 @@ import Testing
             #expect(error?.message.contains(part) == true, "\(part): \(error?.message ?? "accepted")")
             #expect(error?.faults.map(\.setting) == settings, "\(part)")
         }
+    }
+
+    /// The setting at fault is the one without which the others are possible.
+    @Test func samplersRefusalsBlameTheRightSetting() {
+        func faults(_ change: (inout RenderRequest) -> Void) -> [Setting]? {
+            refusal { _ = try plan(change) }?.faults.map(\.setting)
+        }
+        #expect(faults { ($0.samplingMethod, $0.steps) = (.lcm, 60) } == [.steps])
+        #expect(faults { ($0.samplingMethod, $0.noiseSchedule) = (.ddim, .karras) } == [.scheduler])
+        #expect(faults { ($0.samplingMethod, $0.eta) = (.euler, 0.5) } == [.eta])
+        func later(_ steps: Int, _ method: SamplingMethod) -> [Setting]? {
+            faults {
+                ($0.width, $0.height, $0.method, $0.stages) = (512, 512, .hires, [1])
+                ($0.refinement.steps, $0.samplingMethod) = (steps, method)
+            }
+        }
+        #expect(later(1, .euler) == [.hiresSteps, .denoisingStrength])
+        #expect(later(1000, .lcm) == [.hiresSteps])
     }
 
     @Test func whatHasNoEffectIsNoted() throws {

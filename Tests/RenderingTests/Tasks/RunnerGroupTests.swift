@@ -18,11 +18,7 @@ import Testing
         }
     }
 
-    static let arithmetics =
-        [Arithmetic(backend: .onednn, precision: .f32), Arithmetic(backend: .openblas, precision: .f32)]
-        + [Arithmetic(backend: .onednn, precision: .bf16)].filter { arithmetic in
-            (try? ComputeContext(backend: arithmetic.backend, threads: 1, precision: arithmetic.precision)) != nil
-        }
+    static let arithmetics = BackendChoice.arithmetics.map { Arithmetic(backend: $0.backend, precision: $0.precision) }
 
     /// The switches of one call, and the sides of the latents that it sees.
     struct Method: Sendable {

@@ -67,7 +67,7 @@ import Testing
         try TaskRunner(models: [.embeddedModel], backend: backend, threads: 2, precision: precision)
     }
 
-    @Test(arguments: [(24, 20, 96), (17, 23, 64), (9, 30, 72), (33, 8, 120)], [BackendChoice.onednn, .openblas])
+    @Test(arguments: [(24, 20, 96), (17, 23, 64), (9, 30, 72), (33, 8, 120)], BackendChoice.libraries)
     func noValueDiffers(_ test: (height: Int, width: Int, tile: Int), _ backend: BackendChoice) throws {
         let (latent, runner) = (Self.latent(test.height, test.width), try Self.runner(backend))
         let whole = try Self.picture(latent, tile: nil, [runner])
@@ -88,7 +88,7 @@ import Testing
     }
 
     /// Workers that lose their kept tiles, take over each other's tiles and compute tiles twice give the same bytes.
-    @Test(arguments: [BackendChoice.onednn, .openblas]) func anyWorkerCanGoOn(_ backend: BackendChoice) throws {
+    @Test(arguments: BackendChoice.libraries) func anyWorkerCanGoOn(_ backend: BackendChoice) throws {
         let latent = Self.latent(17, 23)
         let runners = try [Self.runner(backend), Self.runner(backend)]
         runners[1].keptTileBytes = 0

@@ -8,7 +8,7 @@ import Weights
 
 /// A rehearsal takes the memory that the computation takes, byte for byte.
 @Suite struct WorkerRehearsalTests {
-    static let arithmetics: [(BackendChoice, PrecisionChoice)] = [(.onednn, .f32), (.onednn, .bf16), (.openblas, .f32)]
+    static let arithmetics = BackendChoice.arithmetics
 
     private static func rehearsal(
         _ source: ModelSource, _ backend: BackendChoice, _ precision: PrecisionChoice

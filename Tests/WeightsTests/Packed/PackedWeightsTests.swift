@@ -8,8 +8,7 @@ import Testing
 
 /// Files of packed weights: the same numbers as without them, whatever happens to the files.
 @Suite struct PackedWeightsTests {
-    /// Both backends, and both precisions where the CPU has them.
-    static let contexts: [(BackendChoice, PrecisionChoice)] = [(.openblas, .f32), (.onednn, .f32), (.onednn, .bf16)]
+    static let contexts = BackendChoice.arithmetics
 
     private static func context(_ backend: BackendChoice, _ precision: PrecisionChoice) throws -> ComputeContext {
         try needs((try? precision.resolved(backend)) != nil, "\(precision) of \(backend)")
