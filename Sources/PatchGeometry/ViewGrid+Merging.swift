@@ -22,7 +22,7 @@ extension ViewGrid {
         precondition(predictions.count == views.count)
         var mean = ViewMean(self, channels: channels, blending: blending)
         for (prediction, view) in zip(predictions, views) { mean.add(prediction, view) }
-        return mean.result
+        return mean.finish()
     }
 
     /// The number of views that cover each canvas point, in row-major order.
@@ -70,6 +70,7 @@ public struct ViewMean: Sendable {
     private let down: [Float]
     private let across: [Float]
     private var sums: [Float]
+    /// Empty once the sums are means.
     private var weights: [Float]
 
     /// - Parameter channels: of the canvas and of the views.
@@ -95,16 +96,18 @@ public struct ViewMean: Sendable {
         }
     }
 
-    /// The mean of the views so far, which must cover every point.
-    public var result: [Float] {
-        var mean = sums
+    /// Ends the sums: they become means in place. The views so far must cover every point, and no view may come later.
+    ///
+    /// - Returns: the mean of the views.
+    public mutating func finish() -> [Float] {
         for channel in 0..<channels {
             let plane = channel * weights.count
             for index in weights.indices {
                 precondition(weights[index] > 0, "a canvas point that no view covers")
-                mean[plane + index] /= weights[index]
+                sums[plane + index] /= weights[index]
             }
         }
-        return mean
+        weights = []
+        return sums
     }
 }

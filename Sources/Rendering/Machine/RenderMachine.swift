@@ -132,6 +132,8 @@ public struct RenderMachine: Sendable {
     /// - Throws: `.malformed` for outputs that do not fit the tasks, `.nonFinite` with phase and step for NaN or infinity. An
     ///   error leaves the machine unchanged.
     public mutating func complete(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
+        // In place, before the copy: no error can follow from it, and the sums are as large as the canvas.
+        if outputs.isEmpty { _ = merging?.finish() }
         var next = self
         let outcome = try next.advance(outputs)
         self = next
@@ -222,7 +224,7 @@ extension RenderMachine {
             let parameters = GenerationParameters(request: request, plan: plan, model: model)
             return .finished(RenderedImage(pixels: pixels, parameters: parameters.text, details: parameters.details))
         case .calling(let position, .views):
-            guard let mean = merging?.result else { throw missing }
+            guard let mean = merging?.finish() else { throw missing }
             merging = nil
             try takeStep(mean, pass.schedule[position])
             return .barrier(try barrier(after: position))
@@ -312,8 +314,11 @@ extension RenderMachine {
     private mutating func noiseMap(of grid: PatchGrid?) throws(RenderError) -> [Float] {
         let (count, height, width) =
             grid.map { ($0.count, $0.patchHeight, $0.patchWidth) } ?? (1, pass.latentHeight, pass.latentWidth)
+        let size = plan.latentChannels * height * width
+        guard count > 1 else { return try randomness.noise(count: size) }
         var map: [Float] = []
-        for _ in 0..<count { map += try randomness.noise(count: plan.latentChannels * height * width) }
+        map.reserveCapacity(count * size)
+        for _ in 0..<count { map += try randomness.noise(count: size) }
         return map
     }
 

@@ -36,6 +36,6 @@ struct ViewMerging: Sendable {
         }
     }
 
-    /// The mean of all views; nil if some are missing.
-    var result: [Float]? { next == views.count ? mean?.result : nil }
+    /// The mean of all views; nil if some are missing. It stays in the memory of the sums.
+    mutating func finish() -> [Float]? { next == views.count ? mean?.finish() : nil }
 }

@@ -11,13 +11,25 @@ struct LinearShares: Sendable, Equatable {
 }
 
 /// The sum of arrays of equal length, each times a number, in double precision. A share of zero leaves its array out.
+///
+/// The sums in double precision are made block by block: of a large canvas they would be as large as two more.
 func combination(_ terms: [(share: Double, values: [Float])]) -> [Float] {
-    guard let first = terms.first else { return [] }
-    var sums = [Double](repeating: 0, count: first.values.count)
-    for (share, values) in terms where share != 0 {
-        for index in sums.indices { sums[index] += share * Double(values[index]) }
+    guard let count = terms.first?.values.count else { return [] }
+    precondition(terms.allSatisfy { $0.values.count == count }, "arrays of different lengths have no sum")
+    let used = terms.filter { $0.share != 0 }
+    let block = 4096
+    var sums = [Double](repeating: 0, count: min(block, count))
+    return [Float](unsafeUninitializedCapacity: count) { result, initialized in
+        for start in stride(from: 0, to: count, by: block) {
+            let size = min(block, count - start)
+            for index in 0..<size { sums[index] = 0 }
+            for (share, values) in used {
+                for index in 0..<size { sums[index] += share * Double(values[start + index]) }
+            }
+            for index in 0..<size { result.initializeElement(at: start + index, to: Float(sums[index])) }
+        }
+        initialized = count
     }
-    return sums.map { Float($0) }
 }
 
 /// Terms of a `combination`: each of `values` with its weight. Values without a weight are left out.
