@@ -99,6 +99,22 @@ public struct Sampler: Sendable {
         return next
     }
 
+    /// The most arrays that a step holds beside the sample, the network's output and the result: the memory of the run before
+    /// and after the step, and the maps of noise. A run with samples of one number tells it.
+    public var heldArrays: Int {
+        func place(_ array: [Float]) -> UnsafePointer<Float>? { array.withUnsafeBufferPointer(\.baseAddress) }
+        var (sample, history, most) = ([initialNoiseScale], SamplerHistory(), 0)
+        for call in timesteps.indices {
+            let (before, own, output) = (history, sample, [Float](repeating: 0.5, count: 1))
+            let noise = (0..<noiseMaps(call: call)).map { _ in [Float](repeating: 0.5, count: 1) }
+            sample = step(modelOutput: output, call: call, sample: own, noise: noise, history: &history)
+            // Arrays that share their memory count once.
+            let places = Set((before.arrays + history.arrays + noise).map(place)).subtracting([place(own), place(output)])
+            most = max(most, places.count)
+        }
+        return most
+    }
+
     /// `original` with noise added up to the level at which `call` starts. Runs of img2img and inpainting start like this.
     public func addNoise(to original: [Float], noise: [Float], call: Int) -> [Float] {
         precondition(original.count == noise.count)

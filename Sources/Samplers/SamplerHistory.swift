@@ -16,9 +16,13 @@ public struct SamplerHistory: Sendable, Equatable {
     /// The history of a run that has not begun.
     public init() {}
 
+    /// All remembered arrays.
+    var arrays: [[Float]] { outputs + [sample, sum].compactMap { $0 } }
+
     /// Replaces every remembered array by `transform` of it. `transform` must only move values, or be linear.
     public mutating func mapArrays(_ transform: ([Float]) -> [Float]) {
-        outputs = outputs.map(transform)
+        // One after the other, so that no two of them are there twice.
+        for index in outputs.indices { outputs[index] = transform(outputs[index]) }
         sample = sample.map(transform)
         sum = sum.map(transform)
     }

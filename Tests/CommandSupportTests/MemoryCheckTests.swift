@@ -45,8 +45,10 @@ import Weights
     @Test func theSentenceSaysWhatWouldFit() throws {
         let tiles = try Self.sentence(400, Self.large)
         #expect(
-            tiles.wholeMatch(of: /A worker needs at least \d+ MiB for this picture, and this host has 400 MiB free; .+/) != nil)
-        #expect(tiles.contains("; with --vae-tile-size 256 it needs "), "\(tiles)")
+            tiles.wholeMatch(
+                of: /A worker and the coordinator need at least \d+ MiB for this picture, and this host has 400 MiB free; .+/)
+                != nil)
+        #expect(tiles.contains("; with --vae-tile-size 256 they need "), "\(tiles)")
         // The user's smaller tiles stay.
         let own = try Self.sentence(240) { request in
             Self.large(&request)
@@ -56,13 +58,13 @@ import Weights
         let nothing = try Self.sentence(40, Self.large)
         #expect(nothing.hasSuffix("choose a smaller picture or model, or end other programs."), "\(nothing)")
         let method = try Self.sentence(300) { ($0.width, $0.height, $0.method) = (2048, 2048, .direct) }
-        #expect(method.contains("--vae-tile-size 256 ") && method.contains(" --method cut it needs "), "\(method)")
+        #expect(method.contains("--vae-tile-size 256 ") && method.contains(" --method cut they need "), "\(method)")
     }
 
     @Test func theSentenceNamesThePrecisionThatWouldFit() throws {
         try needs((try? PrecisionChoice.bf16.resolved(.auto)) != nil, "bf16")
         let precision = try Self.sentence(240, Self.large)
-        #expect(precision.contains("; with --vae-tile-size 256 --precision bf16 it needs "), "\(precision)")
+        #expect(precision.contains("; with --vae-tile-size 256 --precision bf16 they need "), "\(precision)")
     }
 
     /// The tile size that the sentence names is enough.

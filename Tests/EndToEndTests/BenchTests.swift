@@ -125,6 +125,19 @@ extension EndToEnd {
             #expect(try sets("onednn", "DNNL_MAX_CPU_ISA=\(value)") == (kernels, library))
         }
 
+        /// The steps of a picture take about the memory that the plan tells.
+        @Test(arguments: [
+            ("multidiffusion", "unipc"), ("multidiffusion", "euler"), ("direct", "pndm"), ("cut", "heun"), ("hires", "euler"),
+        ])
+        func theCoordinatorsMemoryIsForetold(_ method: String, _ sampler: String) throws {
+            let line = try Self.json(
+                "canvas --size 4096 --steps 5 --method \(method) --sampling-method \(sampler) --runs 1 --check")
+            let peak = try #require(line["counts"]?["peak_bytes"]?.intValue)
+            let foretold = try #require(line["counts"]?["foretold_bytes"]?.intValue)
+            let latent = try #require(line["counts"]?["latent_bytes"]?.intValue)
+            #expect(peak > 4 * latent && Double(peak) / Double(foretold) > 0.4, "\(peak) of \(foretold)")
+        }
+
         // MARK: Results
 
         /// All suites print the same members.

@@ -35,6 +35,7 @@ extension EndToEnd {
             let phases = try #require(told["phases"]?.arrayValue)
             #expect(phases.allSatisfy { $0["worker_bytes"]?.intValue ?? .max <= expected })
             #expect(told["worker_bytes_least"]?.intValue ?? .max <= expected)
+            #expect((1 << 20..<1 << 30).contains(told["coordinator_bytes"]?.intValue ?? 0))
         }
     }
 }

@@ -38,6 +38,18 @@ import Testing
         return sample
     }
 
+    /// Counted by hand: memory before and after a step, and noise.
+    @Test(arguments: [
+        (SamplingMethod.euler, 0), (.ddim, 0), (.eulerAncestral, 1), (.dpmpp2m, 3), (.dpmpp3m, 4), (.dpmpp2mSDE, 4), (.lms, 5),
+        // The start of the last step, its corrected end, and three views.
+        (.unipc, 5),
+        // The start of the step, and the first view.
+        (.heun, 2),
+    ])
+    func heldArraysAreThoseOfOneStep(_ method: SamplingMethod, _ count: Int) throws {
+        #expect(try Sampler(Self.configuration(method), method: method, steps: 12).heldArrays == count)
+    }
+
     /// Moving the values between two calls and going on equals going on and moving them at the end, at any place.
     /// CutDiffusion's relocation relies on it.
     @Test(arguments: methods) func steppingAndMovingCommute(_ method: SamplingMethod) throws {

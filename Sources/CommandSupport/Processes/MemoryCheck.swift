@@ -25,23 +25,27 @@ public struct MemoryCheck {
     /// some gigabytes and four times the model's files. So on a small host every render is gone through, in a fraction of a
     /// second.
     ///
-    /// - Throws: a failure that names the memory that a worker needs, the free memory, and settings that would fit.
+    /// - Throws: a failure that names the memory that the coordinator and a worker need, the free memory, and settings that
+    ///   would fit.
     public func require(_ request: RenderRequest, _ machine: RenderMachine, weightBytes: Int) throws {
         // A forecast that fails, or is not possible here, stops no render.
-        guard let freeBytes, machine.mostMemory(weightBytes: weightBytes) > freeBytes,
+        guard let freeBytes, machine.mostMemory(weightBytes: weightBytes) > freeBytes - machine.coordinatorBytes,
             let least = need(request, machine), least > freeBytes
         else { return }
         let remedies = fitting(request, below: freeBytes)
         throw CommandFailure(
             .temporary,
-            "A worker needs at least \(Amounts.bytes(least)) for this picture, and this host has \(Amounts.bytes(freeBytes)) "
-                + "free; \(remedies ?? "choose a smaller picture or model, or end other programs").")
+            "A worker and the coordinator need at least \(Amounts.bytes(least)) for this picture, and this host has "
+                + "\(Amounts.bytes(freeBytes)) free; \(remedies ?? "choose a smaller picture or model, or end other programs")."
+        )
     }
 
+    /// The least bytes of a worker and of the coordinator.
     private func need(_ request: RenderRequest, _ machine: RenderMachine) -> Int? {
         guard let forecast = try? machine.forecast() else { return nil }
         let host = layout.memory(of: request.precision, freeBytes: freeBytes)
-        return (try? MemoryForecast(forecast, source, loras: library, host))??.leastWorker
+        let memory = (try? MemoryForecast(forecast, source, loras: library, host)) ?? nil
+        return memory.map { $0.leastWorker + machine.coordinatorBytes }
     }
 
     /// Options with which the picture would fit: the first, else the first two, and so on.
@@ -80,7 +84,7 @@ public struct MemoryCheck {
             words.append(word)
             guard let machine = try? RenderMachine(request: request, model: model, loras: library) else { continue }
             if let bytes = need(request, machine), bytes <= limit {
-                return "with \(words.joined(separator: " ")) it needs \(Amounts.bytes(bytes))"
+                return "with \(words.joined(separator: " ")) they need \(Amounts.bytes(bytes))"
             }
         }
         return nil

@@ -30,6 +30,8 @@ public struct RenderMachine: Sendable {
         /// Moments or pixels of a pass's result.
         case decoding(TiledDecoding)
         case finished
+        /// An error ended the render.
+        case failed
     }
 
     /// The way in which a call's inputs were cut from the canvas.
@@ -129,15 +131,29 @@ public struct RenderMachine: Sendable {
 
     /// Merges the outputs of the last barrier, in task order. After a barrier that took each output, there are none.
     ///
-    /// - Throws: `.malformed` for outputs that do not fit the tasks, `.nonFinite` with phase and step for NaN or infinity. An
-    ///   error leaves the machine unchanged.
+    /// - Throws: `.malformed` for missing outputs and for outputs that do not fit the tasks, which leaves the machine
+    ///   unchanged. `.nonFinite` with phase and step for a latent that left the range of numbers, and `.storage` for a full
+    ///   disk, which end the render: it has to start anew.
     public mutating func complete(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
-        // In place, before the copy: no error can follow from it, and the sums are as large as the canvas.
-        if outputs.isEmpty { _ = merging?.finish() }
-        var next = self
-        let outcome = try next.advance(outputs)
-        self = next
-        return outcome
+        try checkComplete(outputs)
+        // In place: a copy would hold a second canvas, and the sampler's memory of the first.
+        do throws(RenderError) { return try advance(outputs) } catch {
+            state = .failed
+            (canvas, history, merging) = ([], SamplerHistory(), nil)
+            throw error
+        }
+    }
+
+    private func checkComplete(_ outputs: [TaskOutput]) throws(RenderError) {
+        switch state {
+        case .notStarted: throw .malformed("The render has not begun, so there is nothing to merge.")
+        case .finished: throw .malformed("The picture is finished, so there is nothing to merge.")
+        case .failed: throw .malformed("The render has failed before, so there is nothing to merge: start it anew.")
+        case .encoding, .picturing, .calling, .decoding: break
+        }
+        guard takesEach, outputs.isEmpty else { return try check(outputs) }
+        let isComplete = if case .decoding(let decoding) = state { decoding.isComplete } else { merging?.isComplete ?? false }
+        guard isComplete else { throw .malformed("A step of \(expectedOutputs.count) tasks did not get all outputs.") }
     }
 
     /// Refuses outputs that do not fit the tasks. The merges rely on it.
@@ -171,11 +187,9 @@ public struct RenderMachine: Sendable {
     }
 
     private mutating func advance(_ outputs: [TaskOutput]) throws(RenderError) -> Outcome {
-        if takesEach, outputs.isEmpty { return try advance() }
-        try check(outputs)
         if takesEach {
             // All outputs at once are taken one by one. Outputs that were taken before are forgotten.
-            restart()
+            if !outputs.isEmpty { restart() }
             for (index, output) in outputs.enumerated() { try take(output, of: index) }
             return try advance()
         }
@@ -202,10 +216,7 @@ public struct RenderMachine: Sendable {
         case .decoding(var decoding):
             try decoding.merge(outputs)
             return .barrier(barrier(decoding))
-        case .notStarted:
-            throw .malformed("The render has not begun, so there is nothing to merge.")
-        case .finished:
-            throw .malformed("The picture is finished, so there is nothing to merge.")
+        case .notStarted, .finished, .failed: preconditionFailure("a state without outputs is refused before")
         }
     }
 }
@@ -215,16 +226,15 @@ public struct RenderMachine: Sendable {
 extension RenderMachine {
     /// Goes on after a barrier whose outputs were taken one by one.
     private mutating func advance() throws(RenderError) -> Outcome {
-        let missing = RenderError.malformed("A step of \(expectedOutputs.count) tasks did not get all outputs.")
         switch state {
         case .decoding(let decoding):
-            guard decoding.isComplete, let pixels = decoding.pixels else { throw missing }
+            guard let pixels = decoding.pixels else { preconditionFailure("a decode with all tiles has pixels") }
             if decoding.purpose == .enlarge { return .barrier(try enlargedPictureBarrier(pixels)) }
             state = .finished
             let parameters = GenerationParameters(request: request, plan: plan, model: model)
             return .finished(RenderedImage(pixels: pixels, parameters: parameters.text, details: parameters.details))
         case .calling(let position, .views):
-            guard let mean = merging?.finish() else { throw missing }
+            guard let mean = merging?.finish() else { preconditionFailure("a step with all views has a mean") }
             merging = nil
             try takeStep(mean, pass.schedule[position])
             return .barrier(try barrier(after: position))

@@ -36,6 +36,9 @@ struct ViewMerging: Sendable {
         }
     }
 
+    /// Whether all views were added.
+    var isComplete: Bool { next == views.count }
+
     /// The mean of all views; nil if some are missing. It stays in the memory of the sums.
-    mutating func finish() -> [Float]? { next == views.count ? mean?.finish() : nil }
+    mutating func finish() -> [Float]? { isComplete ? mean?.finish() : nil }
 }

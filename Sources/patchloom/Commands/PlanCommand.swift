@@ -44,7 +44,7 @@ struct PlanCommand: ParsableCommand {
         let memory =
             isPossible
             ? try MemoryForecast(forecast, source, loras: asked.library, layout.memory(of: request.precision)) : nil
-        let costs = PlanCosts(forecast, memory, workers: layout.workers)
+        let costs = PlanCosts(forecast, memory, workers: layout.workers, coordinatorBytes: machine.coordinatorBytes)
         if !json {
             for line in machine.plan.summaryLines + costs.lines { print(TerminalText.printable(line)) }
         }
@@ -99,9 +99,12 @@ private struct PlanCosts {
     let memory: MemoryForecast?
     let wire: WireForecast
     let workers: Int
+    /// About the most bytes that the coordinator holds for the render, beside its program.
+    let coordinatorBytes: Int
 
-    init(_ forecast: RenderForecast, _ memory: MemoryForecast?, workers: Int) {
+    init(_ forecast: RenderForecast, _ memory: MemoryForecast?, workers: Int, coordinatorBytes: Int) {
         (self.forecast, self.memory, self.workers) = (forecast, memory, workers)
+        self.coordinatorBytes = coordinatorBytes
         wire = WireForecast(forecast, workers: workers)
     }
 
@@ -121,7 +124,7 @@ private struct PlanCosts {
         let widths = heads.indices.map { column in rows.map { $0[column].count }.max() ?? 0 }
         return rows.map { row in
             row.indices.map { TerminalText.padded(row[$0], widths[$0], right: $0 > 0) }.joined(separator: "  ")
-        }
+        } + ["the coordinator holds up to about \(Amounts.bytes(coordinatorBytes)) for this picture, beside its program"]
     }
 
     private func row(
@@ -139,6 +142,7 @@ private struct PlanCosts {
         object["operations"] = .number(forecast.operations)
         object["bytes_sent"] = .integer(Int64(wire.sent))
         object["bytes_received"] = .integer(Int64(wire.received))
+        object["coordinator_bytes"] = .integer(Int64(coordinatorBytes))
         object["worker_bytes"] = memory.map { .integer(Int64($0.worker)) }
         object["worker_bytes_least"] = memory.map { .integer(Int64($0.leastWorker)) }
         object["phases"] = .array(
