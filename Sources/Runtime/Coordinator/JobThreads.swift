@@ -170,8 +170,8 @@ final class JobThreads: Sendable {
             }
         case .begin(let engine): running = begin(id, engine)
         case .complete(let serial, let outputs, let numericsClass):
-            guard let before = running, before.serial == serial, before.refused.isEmpty else { return }
-            running = complete(id, before, outputs, numericsClass)
+            guard running?.serial == serial, running?.refused.isEmpty == true else { return }
+            complete(id, &running, outputs, numericsClass)
         case .take(let serial, let index, let output):
             take(id, &running, serial, index, output)
         }
@@ -186,18 +186,20 @@ final class JobThreads: Sendable {
             report(.took(id, cpu: watch.elapsed))
         } catch {
             running?.refused.insert(index)
-            running = running.flatMap { ended(id, $0, error, watch) }
+            settle(id, &running, serial, error, watch)
         }
     }
 
     /// A refused output leaves the job running; any other error ends it.
-    private func ended(_ id: JobID, _ running: Running, _ error: EngineError, _ watch: ThreadStopwatch) -> Running? {
+    private func settle(
+        _ id: JobID, _ running: inout Running?, _ serial: Int, _ error: EngineError, _ watch: ThreadStopwatch
+    ) {
         guard case .rejected(let index, let failure) = error else {
             fail(id, error)
-            return nil
+            running = nil
+            return
         }
-        report(.rejected(id, serial: running.serial, index: index, failure, cpu: watch.elapsed))
-        return running
+        report(.rejected(id, serial: serial, index: index, failure, cpu: watch.elapsed))
     }
 
     private func begin(_ id: JobID, _ engine: any JobEngine) -> Running? {
@@ -214,22 +216,22 @@ final class JobThreads: Sendable {
         }
     }
 
-    private func complete(_ id: JobID, _ before: Running, _ outputs: [EncodedPart], _ numericsClass: String) -> Running? {
-        var running = before
+    private func complete(_ id: JobID, _ running: inout Running?, _ outputs: [EncodedPart], _ numericsClass: String) {
         let watch = ThreadStopwatch()
+        let serial = running?.serial ?? 0
         do throws(EngineError) {
-            switch try running.engine.complete(outputs) {
+            switch try running?.engine.complete(outputs) {
             case .barrier(let barrier):
-                running.serial += 1
-                running.refused = []
-                report(.barrier(id, serial: running.serial, barrier, cpu: watch.elapsed))
-                return running
+                running?.serial = serial + 1
+                running?.refused = []
+                report(.barrier(id, serial: serial + 1, barrier, cpu: watch.elapsed))
             case .finished(let picture):
+                running = nil
                 finish(id, picture, numericsClass, merge: watch.elapsed)
-                return nil
+            case nil: return
             }
         } catch {
-            return ended(id, before, error, watch)
+            settle(id, &running, serial, error, watch)
         }
     }
 

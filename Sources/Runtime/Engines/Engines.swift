@@ -52,7 +52,8 @@ protocol JobEngine: Sendable {
     /// The precision the job needs; nil if any will do.
     var precision: String? { get }
     mutating func start() throws(EngineError) -> EngineBarrier
-    /// Merges the outputs of the last barrier, in task order. An error leaves the engine unchanged.
+    /// Merges the outputs of the last barrier, in task order. `rejected` leaves the engine unchanged, any other error ends the
+    /// job.
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome
     /// Takes one output of a barrier that takes each. `complete` then gets none. An error leaves the engine unchanged.
     mutating func take(_ output: EncodedPart, of index: Int) throws(EngineError)
