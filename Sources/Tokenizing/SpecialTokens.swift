@@ -168,16 +168,21 @@ struct SpecialTokens: Sendable {
                 try self.init(content: content, isNormalized: false)
                 return
             }
-            guard let content = json["content"]?.stringValue else {
-                throw .malformed(
-                    "The tokenizer's \(name) is \(json.kindName), but must name a token; download the tokenizer again.")
+            let remedy = "download the tokenizer again"
+            guard let object = json.objectValue else {
+                throw .malformed("The tokenizer's \(name) is \(json.kindName), but must name a token; \(remedy).")
             }
-            for property in ["lstrip", "rstrip", "single_word"] where json[property]?.boolValue == true {
+            let fields = JSONFields(object, nullIsAbsent: true) { fault in
+                let what = fault.value == nil ? "no \(fault.key)" : fault.found
+                return TokenizingError.malformed("The tokenizer's \(name) has a token with \(what); \(remedy).")
+            }
+            let content = try fields.required("content", .string())
+            for property in ["lstrip", "rstrip", "single_word"] where try fields.optional(property, .flag()) == true {
                 throw TokenizingError(
                     .unsupported,
                     "The token \(quoted(content)) has the property \(property), which is not supported; set it to false.")
             }
-            try self.init(content: content, isNormalized: json["normalized"]?.boolValue ?? false)
+            try self.init(content: content, isNormalized: fields.optional("normalized", .flag()) ?? false)
         }
     }
 }

@@ -21,19 +21,24 @@ struct TokenizerDocument {
     ///
     /// Throws `.malformedConfiguration` if there is none, `.unsupported` if it is no byte-pair encoding.
     init(_ json: JSONValue) throws(TokenizingError) {
-        guard json.objectValue != nil else {
+        guard let object = json.objectValue else {
             throw TokenizerDocument.malformed("the file holds \(json.kindName), not an object")
         }
-        guard let model = json["model"], model.objectValue != nil else {
-            throw TokenizerDocument.malformed("model is \(json["model"]?.kindName ?? "missing"), not an object")
-        }
+        let model = try TokenizerDocument.fields(object, at: "").required("model", .object())
         // The library did not write the type before release 0.9.
         try TokenizerDocument.expect("model.type", model["type"], ["BPE"])
-        guard let vocabulary = model["vocab"] else { throw TokenizerDocument.malformed("model.vocab is missing") }
-        guard let merges = model["merges"]?.arrayValue else {
-            throw TokenizerDocument.malformed("model.merges is \(model["merges"]?.kindName ?? "missing"), not an array")
+        let fields = TokenizerDocument.fields(model, at: "model.")
+        vocabulary = try fields.required("vocab", JSONShape(.object) { $0.objectValue == nil ? nil : $0 })
+        merges = try fields.required("merges", JSONShape(.words("a list"), \.arrayValue))
+        unknown = try fields.optional("unk_token", .string())
+        self.json = json
+    }
+
+    /// - Parameter place: of the members, for messages: `model.`
+    private static func fields(_ object: JSONObject, at place: String) -> JSONFields<TokenizingError> {
+        JSONFields(object, nullIsAbsent: true) { fault in
+            malformed("\(place)\(fault.value == nil ? "\(fault.key) is missing" : fault.found)")
         }
-        (self.json, self.vocabulary, self.merges, unknown) = (json, vocabulary, merges, model["unk_token"]?.stringValue)
     }
 
     /// Throws `.unsupported` with the name of the first setting that would give other ids than CLIP's tokenizer.
@@ -54,19 +59,20 @@ struct TokenizerDocument {
 
     /// `added_tokens`: descriptions with ids, in the order of the file.
     func addedTokens() throws(TokenizingError) -> [(token: SpecialTokens.AddedToken, id: Int32)] {
-        guard let value = json["added_tokens"], !value.isNull else { return [] }
-        guard let list = value.arrayValue else {
-            throw TokenizerDocument.malformed("added_tokens is \(value.kindName), not an array")
-        }
+        guard let object = json.objectValue,
+            let list = try TokenizerDocument.fields(object, at: "")
+                .optional("added_tokens", JSONShape(.words("a list"), \.arrayValue))
+        else { return [] }
         var tokens: [(token: SpecialTokens.AddedToken, id: Int32)] = []
         for (index, entry) in list.enumerated() {
-            guard let number = entry["id"]?.intValue else {
-                throw TokenizerDocument.malformed("added_tokens, entry \(index) has no whole number as its id")
+            let place = "added_tokens, entry \(index)"
+            guard let object = entry.objectValue else {
+                throw TokenizerDocument.malformed("\(place) is \(entry.kindName), not an object")
             }
-            let id = try SpecialTokens.id(number, "\(TokenizerDocument.name): added_tokens, entry \(index) has the id")
-            guard entry["content"]?.stringValue != nil else {
-                throw TokenizerDocument.malformed("added_tokens, entry \(index) has no text as its content")
-            }
+            let fields = TokenizerDocument.fields(object, at: place + ": ")
+            let number = try fields.required("id", .integer(.min ... .max))
+            let id = try SpecialTokens.id(number, "\(TokenizerDocument.name): \(place) has the id")
+            _ = try fields.required("content", .string())
             tokens.append((try SpecialTokens.AddedToken(entry, name: "added_tokens"), id))
         }
         return tokens
