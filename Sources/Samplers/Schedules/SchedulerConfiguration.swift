@@ -154,7 +154,9 @@ public struct SchedulerConfiguration: Sendable, Equatable {
         switch SamplingMethod(className: className) {
         case .heun, .dpm2, .dpm2Ancestral, .dpmppSDE: (0.00085, 0.012, .linear)
         case .lcm, .tcd: (0.00085, 0.012, .scaledLinear)
-        default: (0.0001, 0.02, .linear)
+        case .euler, .eulerAncestral, .dpmpp2s, .dpmpp2sAncestral, .dpmpp2m, .dpmpp2mSDE, .dpmpp3m, .ddim, .unipc, .pndm, .lms,
+            .deis, .ddpm, .edmEuler, .edmDPMpp2m, nil:
+            (0.0001, 0.02, .linear)
         }
     }
 
