@@ -86,7 +86,7 @@ extension WorkerMachine {
         }
     }
 
-    /// Drops waiting leases at once. Those that the compute thread has are dropped if it did not begin them.
+    /// Drops leases that wait in this machine at once. Leases that wait in the compute thread are dropped when it returns them.
     ///
     /// - Parameter stops: whether the thread is to stop those under way. A call of the network stops only if nobody waits for
     ///   any of its tasks; otherwise their outcomes settle the leases.

@@ -42,6 +42,11 @@ public struct RenderError: SentenceError, Equatable {
         return error
     }
 
+    /// - Parameter fault: with the value and what is possible.
+    static func invalidRequest(_ sentence: Sentence, _ fault: SettingFault) -> RenderError {
+        invalidRequest(sentence, aboutAll: []).about(fault)
+    }
+
     /// - Parameters:
     ///   - setting: the setting at fault.
     ///   - others: more settings at fault. A setting that the sentence names as the remedy is not at fault.

@@ -76,7 +76,7 @@ final class BufferPool {
 
     private var heldBytes: Int { ranges.reduce(smallBytesHeld) { $0 + $1.heldBytes } }
 
-    /// Counts an earlier peak again.
+    /// Raises the peak to an earlier one, after a part was measured by itself.
     func raisePeak(to bytes: Int) { peakLiveBytes = max(peakLiveBytes, bytes) }
 
     /// Gives idle buffers back to the system.

@@ -20,7 +20,7 @@ public struct ConvolutionUse: Hashable, Sendable {
     /// Height and width of the input.
     public var side: Int
     public var stride: Int
-    /// Whether the layer never has another stride or a dilation. Then an algorithm for this case alone may compute it.
+    /// Whether the layer always has this stride and never a dilation. Then an algorithm for this case alone may compute it.
     public var isFixed: Bool
 
     public init(side: Int = 64, stride: Int = 1, isFixed: Bool = false) {

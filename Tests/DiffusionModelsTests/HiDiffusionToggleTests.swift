@@ -27,8 +27,9 @@ import Testing
         return Result(values: output.array, trace: probe.sizes.map { [$0.height, $0.width] })
     }
 
-    /// RAU-Net alone has the sizes of both halves, windows alone the plain sizes. Each gives its own result. A half that is
-    /// off again has left nothing behind, at a size that the network's halvings do not divide.
+    /// RAU-Net alone gives the feature maps the sizes that they have with both halves on; windows alone leave the plain sizes.
+    /// Each gives its own result. After both were on, the plain network gives its first result again. The size of the picture
+    /// is odd at some level.
     @Test(arguments: configurations) func eachHalfActsAlone(_ text: String) throws {
         let unet = try network(text)
         let input = testInput(unet, height: 26, width: 38)

@@ -12,10 +12,7 @@ import Testing
     static let hasBF16 = (try? PrecisionChoice.bf16.resolved(.onednn)) == .bf16
 
     static func expectRefusal() {
-        let error = #expect(throws: ComputeError.self) {
-            _ = try GoldenRunner(backend: .onednn, threads: 1, precision: .bf16)
-        }
-        #expect(error?.message.hasPrefix("bf16 needs the backend onednn") == true)
+        #expect(throws: ComputeError.self) { _ = try GoldenRunner(backend: .onednn, threads: 1, precision: .bf16) }
     }
 
     // MARK: Comparing

@@ -72,7 +72,8 @@ import Testing
             survivors += 1
             #expect(image.pixels.count == image.width * image.height * image.channels)
         }
-        #expect(survivors < 300)
+        // Neither format checks all its bits.
+        #expect(survivors > 0 && survivors < 300)
     }
 
     /// The frame's header with another size.

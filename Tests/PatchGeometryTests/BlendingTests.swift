@@ -32,7 +32,8 @@ import Testing
         #expect(step(.feather) < 0.2)
     }
 
-    /// By hand: a window of four on an axis of six, weights 1/2.5 · (1, 2, 2, 1) and a second one two further on.
+    /// By hand: a view of four points on an axis of six, with the weights 1/2.5 · (1, 2, 2, 1), and a second view that begins
+    /// two points later.
     @Test func weightsFallTowardsTheBorders() throws {
         let grid = try ViewGrid(height: 1, width: 6, view: 4, stride: 2, jitter: 0)
         let views = grid.plainViews

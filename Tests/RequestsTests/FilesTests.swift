@@ -63,7 +63,7 @@ import Weights
             $0.mask = .bytes(Self.picture(64, 72, grey: 255))
         }
         #expect(mask.category == .invalid)
-        #expect(mask.sentence.spelled(\.key).hasPrefix("The mask has 64×72 px, but the picture has 64×64"))
+        #expect(mask.faults == [SettingFault(.mask)])
         let missing = try WordsTests.refusal { $0.picture = .file("/nowhere/a.png") }
         #expect(missing.category == .notFound && missing.sentence.spelled(\.key).contains("/nowhere/a.png"))
         let damaged = try WordsTests.refusal { $0.picture = .bytes(Array(Self.picture(64, 64, grey: 1).dropLast(40))) }

@@ -92,7 +92,7 @@ import Testing
         for index in x.indices { #expect(abs((left[index] + right[index]) / 2 - whole[index]) < 1e-5) }
     }
 
-    /// With eta 1 the step is that of eta 0 with less direction and some noise. Without the noise it is smaller.
+    /// With eta 1 a part of the step's direction is replaced by noise. So the result is smaller if the noise is zero.
     @Test func etaAddsTheNoiseItIsGiven() throws {
         let sampler = try Sampler(SchedulerConfiguration(json: Self.sdxl), method: .ddim, steps: 10, eta: 1)
         #expect(sampler.noiseMaps(call: 0) == 1)

@@ -98,7 +98,8 @@ typedef struct {
     // sum and the sum of squares of (x - pivot). The second pass computes y = x * gain + bias for each channel, then SiLU on
     // request.
     void (*channel_moments)(const void *x, size_t first, size_t count, size_t c, const void *pivot, float *sum, float *square);
-    // The same sums in double precision and without a pivot: the division of the pixels does not show in f32.
+    // The same sums in double precision and without a pivot. They are so exact that the result in f32 does not depend on how
+    // the pixels were divided.
     void (*channel_sums)(const void *x, size_t first, size_t count, size_t c, double *sum, double *square);
     void (*channel_affine)(
         const void *x, size_t first, size_t count, size_t c, const float *gain, const float *bias, int silu, void *y);

@@ -20,8 +20,8 @@ int csystem_reap(pid_t pid, int may_block, int *exit_code, int *signal);
 /// if the program was given to the dynamic loader, because then the loader would start instead.
 int csystem_execute_again(char *const *arguments);
 
-/// Gives the process its name in `ps` and `top` back: a program started through /proc/self/exe is called "exe" there. A
-/// process with another name keeps it.
+/// Renames the process in `ps` and `top` if it is called "exe" there, as a program that was started through /proc/self/exe is.
+/// A process with another name keeps it.
 void csystem_restore_name(const char *name);
 
 /// Installs handlers that write each given signal's number as one byte into a pipe. Returns the pipe's end for reading, or a

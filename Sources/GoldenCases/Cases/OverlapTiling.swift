@@ -1,7 +1,8 @@
 import Rendering
 
 /// diffusers' tiled autoencoder, for the reference's results: tiles overlap, each is coded alone and blended into its
-/// neighbours above and at the left (spec 1.11). The program does not tile, as the result differs from the whole picture's.
+/// neighbours above and at the left (spec 1.11). Its result differs from the whole
+/// picture's, so the program has other tiles: `TiledDecoding`.
 struct OverlapTiling {
     /// Side of an input tile, and of an output tile.
     let inputSide: Int

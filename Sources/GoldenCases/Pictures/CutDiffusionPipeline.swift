@@ -76,7 +76,7 @@ struct CutDiffusionPipeline {
     }
 
     private func produce(_ latents: [[Float]], _ ids: [Float]) {
-        let (structure, detail) = (latents.prefix(cut.structureCalls), latents.dropFirst(cut.structureCalls))
+        let (structure, detail) = (latents.prefix(cut.structureEnd), latents.dropFirst(cut.structureEnd))
         let relocated = structure.last ?? []
         // After the last structure step the machine has dealt the patches into the canvas.
         let last = grid.deal(relocated, channels: plan.latentChannels)
@@ -121,7 +121,7 @@ struct CutDiffusionPipeline {
 
     /// The permutations of each structure step. Without interaction nothing moves.
     private func interactions(_ patch: [Int]) throws -> [Int: PixelInteraction] {
-        let steps = 0..<cut.structureCalls
+        let steps = 0..<cut.structureEnd
         let (positions, count) = (patch.reduce(1, *), grid.count)
         guard try run.parameters.flag("shuffle"), count > 1 else {
             let none = PixelInteraction(patchCount: count, positionCount: positions) { _ in Array(0..<count) }
@@ -146,7 +146,7 @@ struct CutDiffusionPipeline {
     private func views() throws -> [Int: [CanvasView]] {
         let grid = try ViewGrid(
             height: plan.latentHeight, width: plan.latentWidth, view: cut.viewHeight, stride: cut.stride)
-        let steps = plan.calls - cut.structureCalls
+        let steps = plan.calls - cut.structureEnd
         let (corners, _) = try run.integers("views", [steps, grid.count, 4])
         var random = PythonRandom(seed: request.seed)
         var views: [Int: [CanvasView]] = [:]
@@ -156,7 +156,7 @@ struct CutDiffusionPipeline {
             guard boxes == grid.jitteredViews(using: &random) else {
                 throw GoldenError.failed("Python draws other views from the seed than those of detail step \(step)")
             }
-            views[cut.structureCalls + step] = boxes
+            views[cut.structureEnd + step] = boxes
         }
         return views
     }

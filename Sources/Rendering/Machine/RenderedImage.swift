@@ -55,7 +55,7 @@ struct GenerationParameters {
         var pairs: [(String, String)] = []
         if plan.passes.contains(where: { $0.structureCalls > 0 }) {
             pairs.append(("Patch", "\(cut.patchWidth * scale)x\(cut.patchHeight * scale)"))
-            pairs.append(("Structure steps", String(cut.structureCalls)))
+            pairs.append(("Structure steps", String(cut.structureEnd)))
         }
         return pairs + [("View", "\(cut.viewWidth * scale)x\(cut.viewHeight * scale)")]
     }

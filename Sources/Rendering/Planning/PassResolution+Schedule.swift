@@ -26,7 +26,7 @@ extension PassResolution {
             cut.map { ($0.patchHeight, $0.patchWidth) } ?? size, cut?.patches ?? 1, resolution.guidance)
         let views = input(
             cut.map { ($0.viewHeight, $0.viewWidth) } ?? size, cut?.viewsPerCall ?? 1, pass.detailGuidanceScale)
-        let boundary = cut.map { min(max($0.structureCalls, range.lowerBound), range.upperBound) } ?? range.upperBound
+        let boundary = cut.map { min(max($0.structureEnd, range.lowerBound), range.upperBound) } ?? range.upperBound
         // No two passes draw the same.
         let callsBefore = earlier.reduce(0) { $0 + $1.schedule.count }
         let drawsBefore = earlier.reduce(0) { $0 + $1.calls }

@@ -3,6 +3,7 @@ import ImageConditioning
 import PatchGeometry
 import Samplers
 import Sentences
+import StrictJSON
 
 /// Makes a request's passes: size, cut and schedule of each.
 struct PassResolution {
@@ -206,17 +207,19 @@ struct PassResolution {
         guard patch <= max(size.width, size.height) else {
             throw .invalidRequest(
                 "A patch of \(patch * scale) px is larger than the picture of \(size.width * scale)×\(size.height * scale): "
-                    + "choose a smaller patch, a larger picture or the method direct.", about: .patch)
+                    + "choose a smaller patch, a larger picture or the method direct.",
+                fault(.patch, patch * scale, 64...max(size.width, size.height) * scale))
         }
         guard stride <= patch else {
             throw .invalidRequest(
                 "A stride of \(stride * scale) px would leave gaps between patches of \(patch * scale) px: choose a stride of "
-                    + "at most \(patch * scale).", about: .stride)
+                    + "at most \(patch * scale).", fault(.stride, stride * scale, scale...patch * scale))
         }
         if let jitter, jitter / scale > (patch - stride) / 2 {
             throw .invalidRequest(
                 "A jitter of \(jitter) px would leave gaps between patches of \(patch * scale) px at a stride of "
-                    + "\(stride * scale): choose at most \((patch - stride) / 2 * scale).", about: .jitter)
+                    + "\(stride * scale): choose at most \((patch - stride) / 2 * scale).",
+                fault(.jitter, jitter, 0...(patch - stride) / 2 * scale))
         }
         let cut: RenderPass.Cut
         let structureCalls = try structureCalls(sampler)
@@ -225,12 +228,18 @@ struct PassResolution {
             let grid = try PatchGrid(height: size.height, width: size.width, patch: side)
             let views = try ViewGrid(
                 height: size.height, width: size.width, view: patch, stride: stride, jitter: jitter.map { $0 / scale })
-            cut = RenderPass.Cut(grid: grid, views: views, structureCalls: structureCalls)
+            cut = RenderPass.Cut(grid: grid, views: views, structureEnd: structureCalls)
         } catch {
             throw .invalidRequest(Sentence(error.message), about: .patch, .stride)
         }
         try checkCounts(cut.grid, cut.views)
         return cut
+    }
+
+    /// The fault of a length in pixels, whose possible ones are in a range.
+    private func fault(_ setting: Setting, _ pixels: Int, _ range: ClosedRange<Int>) -> SettingFault {
+        let possible = PossibleValues.numbers(Double(range.lowerBound)...Double(range.upperBound), multiple: scale)
+        return SettingFault(setting, value: .integer(Int64(pixels)), possible: range.isEmpty ? nil : possible)
     }
 
     private func structureCalls(_ sampler: Sampler) throws(RenderError) -> Int {

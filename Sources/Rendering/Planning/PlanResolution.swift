@@ -4,6 +4,7 @@ import ImageConditioning
 import PatchGeometry
 import Samplers
 import Sentences
+import StrictJSON
 import Weights
 
 /// A plan with its samplers and prompts.
@@ -181,7 +182,9 @@ extension PlanResolution {
         guard clipSkip <= layers + 1 else {
             throw .invalidRequest(
                 "A clip skip of \(clipSkip) is not possible: the text encoder of \(model.name) has \(layers) layers, so choose "
-                    + "1 to \(layers + 1).", about: .clipSkip)
+                    + "1 to \(layers + 1).",
+                SettingFault(
+                    .clipSkip, value: .integer(Int64(clipSkip)), possible: .numbers(1...Double(layers + 1))))
         }
         let prompts = try PromptConditioning(request, model, guided: isGuided, clipSkip: clipSkip)
         var notes = prompts.notes

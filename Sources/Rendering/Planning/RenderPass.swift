@@ -22,8 +22,9 @@ public struct RenderPass: Sendable, Equatable {
     public struct Cut: Sendable, Equatable {
         let grid: PatchGrid
         let views: ViewGrid
-        /// Calls of the structure phase in the whole schedule; the detail phase has the rest. 0 for MultiDiffusion.
-        public let structureCalls: Int
+        /// The call of the whole schedule before which the structure phase ends; the detail phase has the rest. 0 for
+        /// MultiDiffusion. A pass that starts late makes fewer calls of the structure phase: `RenderPass.structureCalls`.
+        public let structureEnd: Int
 
         /// Rows and columns of patches in the structure phase.
         public var gridRows: Int { grid.rows }
@@ -68,7 +69,7 @@ public struct RenderPass: Sendable, Equatable {
     /// Calls that this pass makes in the structure phase: few or none if it starts at little noise.
     public var structureCalls: Int { schedule.count { $0.phase == .structure } }
 
-    /// Whether HiDiffusion is on in the first and in the last phase, which may be one.
+    /// Whether HiDiffusion is on in the first and in the last phase. Without a structure phase they are the same.
     public var hiDiffusionInStructure: Bool { first.usesHiDiffusion }
     public var hiDiffusionInDetail: Bool { last.usesHiDiffusion }
 
@@ -137,6 +138,7 @@ public struct RenderPass: Sendable, Equatable {
         object["detail_cfg_scale"] = cut == nil ? nil : .number(Double(detailGuidanceScale))
         object["blend"] = cut == nil ? nil : .string(blending.rawValue)
         object["cut"] = cut.map { .object($0.json) }
+        object["structure_calls"] = cut == nil ? nil : .integer(Int64(structureCalls))
         object["hidiffusion_structure"] = .bool(hiDiffusionInStructure)
         object["hidiffusion_detail"] = .bool(hiDiffusionInDetail)
         return .object(object)
@@ -150,7 +152,7 @@ extension RenderPass.Cut {
             ("grid_rows", gridRows), ("grid_columns", gridColumns), ("patch_height", patchHeight), ("patch_width", patchWidth),
             ("view_height", viewHeight), ("view_width", viewWidth), ("stride", stride), ("jitter", jitter),
             ("views_per_step", viewsPerCall),
-            ("structure_steps", structureCalls),
+            ("structure_steps", structureEnd),
         ]
         for (key, value) in values { object[key] = .integer(Int64(value)) }
         return object

@@ -14,7 +14,11 @@ extension RenderRequest {
         if let patch, let stride, stride > patch {
             throw .invalidRequest(
                 "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most "
-                    + "\(patch).", about: .stride)
+                    + "\(patch).",
+                SettingFault(
+                    .stride, value: .integer(Int64(stride)),
+                    possible: .numbers(
+                        Double(Self.sideMultiple)...Double(max(patch, Self.sideMultiple)), multiple: Self.sideMultiple)))
         }
     }
 

@@ -2,7 +2,7 @@ package import StrictJSON
 
 /// A kind of task: its contents, their form on the wire, the shape of the output, and the computation.
 ///
-/// A kind is a type in a file of its own and a line in `RenderPhase.work`.
+/// A worker learns a kind by a type in a file of its own and a line in `RenderPhase.work`. `RenderMachine` makes the tasks.
 package protocol TaskWork: Sendable, Equatable {
     /// The members of its metadata beside those of all tasks.
     static var keys: [String] { get }

@@ -38,8 +38,8 @@ public struct WorkerOptions: Sendable {
 
     /// The largest group. The tests compare the bits of groups of up to this size.
     public static let largestGroup = 8
-    /// The group of a worker that is told nothing. With the embedded model groups of four saved all but one hundredth of the
-    /// processor time that groups of eight did, and the last tasks of a barrier are spread more evenly.
+    /// The group of a worker that is told nothing. With the embedded model groups of eight took 1.80 s of processor time where
+    /// groups of four took 1.83 s and single tasks 2.07 s; and groups of four spread the last tasks of a barrier more evenly.
     public static let usualGroup = 4
 
     public init(

@@ -6,8 +6,8 @@ import Weights
 
 @testable import Rendering
 
-/// Model files as people have them: each is read as the plain file that it stands for, which the picture shows, and notes name
-/// the parts that were left out. Native size 64 px.
+/// Model files as people have them. Each gives the picture of the plain file that it stands for, and notes name the parts that
+/// were left out. Native size 64 px.
 @Suite("Files that people have") struct RealFilesTests {
     static let model = Fixtures.folder.appendingPathComponent("golden/models/tiny-sd15")
     static let plain = Result { try pixels(ModelSource.open(ModelChoice(path: model.path))) }

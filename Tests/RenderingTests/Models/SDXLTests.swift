@@ -87,7 +87,7 @@ import Weights
             }
             #expect(work.ids.count == 2 && work.ids.allSatisfy { $0.count == rows })
             let cut = try #require(plan.cut)
-            let counts = (cut.structureCalls * cut.patches, (4 - cut.structureCalls) * cut.viewsPerCall)
+            let counts = (cut.structureEnd * cut.patches, (4 - cut.structureEnd) * cut.viewsPerCall)
             #expect(plan.evaluations == counts.0 * (structure > 1 ? 2 : 1) + counts.1 * (detail > 1 ? 2 : 1))
         }
     }

@@ -77,7 +77,7 @@ import Weights
     @Test func multiDiffusionHasViewsOnly() throws {
         let plan = try machine(request { ($0.method, $0.steps) = (.multidiffusion, 4) }).plan
         #expect(plan.tasksPerPhase.map(\.phase) == [.encode, .detail, .decode])
-        #expect(plan.tasksPerPhase[1].tasks == 4 * 49 && plan.cut?.structureCalls == 0)
+        #expect(plan.tasksPerPhase[1].tasks == 4 * 49 && plan.cut?.structureEnd == 0)
     }
 
     @Test func aWholeStructurePhaseHasOneTaskAStep() throws {

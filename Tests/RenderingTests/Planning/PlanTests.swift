@@ -26,12 +26,12 @@ import Testing
         let cut = try #require(try plan(.square(512, steps: 25)).cut)
         #expect((cut.gridRows, cut.gridColumns, cut.patchHeight, cut.patchWidth) == (4, 4, 16, 16))
         #expect((cut.viewHeight, cut.viewWidth, cut.stride, cut.viewsPerCall) == (16, 16, 8, 49))
-        #expect(cut.structureCalls == 10, "0.4 of 25, the embedded model's recommendation")
+        #expect(cut.structureEnd == 10, "0.4 of 25, the embedded model's recommendation")
         let own = try #require(
             try plan(
                 .square(512, steps: 25) { ($0.patch, $0.stride, $0.structureFraction) = (256, 64, StructureFraction("0.3")) }
             ).cut)
-        #expect((own.gridRows, own.patchWidth, own.stride, own.structureCalls) == (2, 32, 8, 8))
+        #expect((own.gridRows, own.patchWidth, own.stride, own.structureEnd) == (2, 32, 8, 8))
     }
 
     @Test func otherSizesAreSaidToBeAnExtension() throws {

@@ -80,7 +80,7 @@ import Weights
         #expect(places.count == 9 && Set(places).count == 9)
     }
 
-    /// While HiDiffusion makes maps smaller, small ones are left alone.
+    /// In calls in which HiDiffusion makes feature maps smaller, maps of few tokens are not reduced further.
     @Test func smallGridsAreLeftAloneOnlyUnderHiDiffusion() throws {
         var request = direct(tokens(nil, [2, 2]), side: 384)
         request.hiDiffusion = .on

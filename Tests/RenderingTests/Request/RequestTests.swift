@@ -108,6 +108,9 @@ import Testing
         #expect(
             fault { ($0.method, $0.refinement.strength) = (.hires, 0) }
                 == [SettingFault(.denoisingStrength, value: .number(0), possible: .numbers(0...1, isOpen: true))])
+        #expect(
+            fault { ($0.patch, $0.stride) = (128, 136) }
+                == [SettingFault(.stride, value: 136, possible: .numbers(8...128, multiple: 8))])
         #expect(fault { $0.stages = [2, 1] } == [SettingFault(.stages, value: [.number(2), .number(1)])])
         #expect(fault { $0.guidanceScale = 50.1 }?.first?.value == .number(50.1), "not as the nearest double of a float")
         var tokens = TokenReductionRequest()

@@ -66,13 +66,13 @@ import Testing
             let plan = try plan {
                 ($0.width, $0.steps, $0.structureFraction) = (256, steps, StructureFraction(fraction))
             }
-            #expect(plan.cut?.structureCalls == structure, "\(fraction) of \(steps)")
+            #expect(plan.cut?.structureEnd == structure, "\(fraction) of \(steps)")
             let cut = try #require(plan.cut)
             #expect(plan.totalTasks == 2 + structure * cut.patches + (steps - structure) * cut.viewsPerCall)
             #expect(plan.evaluations == 2 * (plan.totalTasks - 2))
         }
         // The embedded model's own recommendation.
-        #expect(try plan { ($0.width, $0.steps) = (256, 20) }.cut?.structureCalls == 8)
+        #expect(try plan { ($0.width, $0.steps) = (256, 20) }.cut?.structureEnd == 8)
     }
 
     @Test func hiDiffusionNeedsOneAndAHalfTimesTheNativeSize() throws {
