@@ -85,6 +85,7 @@ extension ClusterMachine {
             session.expiriesInARow += 1
             if session.state == .ready { session.state = .suspect }
             for position in session.outstanding.indices {
+                if !session.outstanding[position].isCancelled { session.outstanding[position].isRecalled = true }
                 session.outstanding[position].isCancelled = true
                 session.outstanding[position].expires = now + parameters.lease
             }

@@ -27,6 +27,9 @@ extension ClusterMachine {
         }
         sessions[id] = session
         actions.append(.welcome(id, keep: session.outstanding.map(\.lease)))
+        // Jobs that ended while the worker was away, and leases of an earlier coordinator: nobody waits for their results.
+        let unknown = held.filter { leases[$0] == nil }
+        if !unknown.isEmpty { actions.append(.cancel(id, unknown)) }
         for lease in returned { release(lease, .transport, "", now) }
         startClocks(of: id, now)
         for job in jobs.keys { openContexts(of: job, on: id, now) }

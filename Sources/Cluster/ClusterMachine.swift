@@ -100,22 +100,22 @@ public struct ClusterMachine: Sendable {
 
     /// Cancels the open tries of a job's barrier and forgets its leases. Later results of these leases are stale.
     private mutating func forgetLeases(of id: JobID) {
-        var gone = OrderedTable<SessionID, [LeaseID]>()
-        for lease in leasesOfJob.removeValue(forKey: id) ?? [] {
-            guard let session = leases.removeValue(forKey: lease)?.session else { continue }
-            gone[session] = (gone[session] ?? []) + [lease]
-        }
-        for session in gone.keys { cancel(gone[session] ?? [], on: session) }
+        // All tries of the barrier are here, settled ones too. Sessions hold only a few of them.
+        let gone = Set((leasesOfJob.removeValue(forKey: id) ?? []).filter { leases.removeValue(forKey: $0) != nil })
+        guard !gone.isEmpty else { return }
+        for session in sessions.keys { cancel(gone, on: session) }
     }
 
     /// Tells the holder of leases that nobody waits for them any more. It hears of all at once: when it stops the call of the
     /// first one, it does not begin the next.
-    mutating func cancel(_ leases: [LeaseID], on session: SessionID) {
+    mutating func cancel(_ leases: Set<LeaseID>, on session: SessionID) {
         var told: [LeaseID] = []
         sessions.update(session) { session in
             for position in session.outstanding.indices where leases.contains(session.outstanding[position].lease) {
-                guard !session.outstanding[position].isCancelled else { continue }
+                let entry = session.outstanding[position]
+                guard !entry.isCancelled || entry.isRecalled else { continue }
                 session.outstanding[position].isCancelled = true
+                session.outstanding[position].isRecalled = false
                 told.append(session.outstanding[position].lease)
             }
         }

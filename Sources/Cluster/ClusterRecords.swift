@@ -30,8 +30,10 @@ struct Session: Sendable {
         var active: Instant?
         /// The time at which it runs out for lack of progress.
         var expires: Instant?
-        /// Whether nobody waits for it any more, and the worker was told so.
+        /// Whether nobody counts on it any more, and the worker was told so.
         var isCancelled = false
+        /// Whether the worker was only told that others get its task. It may still compute it.
+        var isRecalled = false
     }
 
     enum State: Sendable, Equatable {

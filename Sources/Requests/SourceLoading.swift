@@ -47,7 +47,7 @@ struct SourceLoading {
             try SourcePicture.checkSize(width: size.width, height: size.height, masked: mask != nil)
         } catch {
             // Without a size of its own the request has the picture's.
-            throw size == own ? RequestError(error).blaming(.initImg) : RequestError(error)
+            throw width == nil && height == nil ? RequestError(error).blaming(.initImg) : RequestError(error)
         }
         let marked = try maskPixels(for: own, size)
         let rgb = ImageResizer.lanczos(Self.overWhite(image), channels: 3, size: own, to: size)

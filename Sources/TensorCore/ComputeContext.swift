@@ -91,8 +91,8 @@ public final class ComputeContext {
         return !isStopped
     }
 
-    /// Throws if nobody wants the result any more.
-    func checkIsWanted() throws(ComputeError) {
+    /// Throws if nobody wants the result any more. Call it before a result is kept that no product has read.
+    public func checkIsWanted() throws(ComputeError) {
         guard goesOn() else { throw .stopped }
     }
 

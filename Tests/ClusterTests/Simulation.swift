@@ -432,7 +432,7 @@ struct Simulation: Sendable {
         let count = weather.changesGroups ? Int.random(in: 1...group.count, using: &random) : group.count
         let limit = weather.changesGroups ? Int.random(in: 1...slots, using: &random) : slots
         let isSlow = weather.slowPercent > 0 && random.chance(weather.slowPercent)
-        let time = Int.random(in: isSlow ? 2000...4000 : 5...60, using: &random)
+        let time = Int.random(in: isSlow ? 2000...9000 : 5...60, using: &random)
         nodes[node].call = Array(group.prefix(count))
         schedule(.groupLimit(node, connection: instance, limit), after: time)
         if group.count > 1, !nodes[node].failedTogether.isDisjoint(with: group) {

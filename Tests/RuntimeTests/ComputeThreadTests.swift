@@ -16,6 +16,8 @@ struct ComputeThreadTests {
             if case .returned(let leases) = report { all.withLock { $0.append(leases.map(\.rawValue)) } }
         }
 
+        var isEmpty: Bool { all.withLock(\.isEmpty) }
+
         /// Waits for a number of reports.
         func first(_ count: Int) async throws -> [[UInt64]] {
             while all.withLock({ $0.count < count }) { try await Task.sleep(for: .milliseconds(1)) }
@@ -40,6 +42,7 @@ struct ComputeThreadTests {
         thread.mailbox.post(.run([1, 2, 3].map(Self.piece)))
         thread.abandon([LeaseID(1)])
         try await Task.sleep(for: .milliseconds(20))
+        #expect(reports.isEmpty, "the second task of the call is wanted")
         thread.abandon([LeaseID(2), LeaseID(7)])
         // The third was not in the call.
         #expect(try await reports.first(2) == [[1, 2], [3]])

@@ -46,21 +46,34 @@ import Testing
         for limit in 1...5 { #expect(try run(context, until: limit, convolution) == (limit, true)) }
     }
 
-    /// Attention throws nothing: it leaves out the rest, and the context says so.
+    /// Attention and the packing of its keys throw nothing: they leave out the rest, and the context says so.
     @Test func longAttentionLeavesOutTheRest() throws {
         let context = try ComputeContext(threads: 1)
         context.operationsPerSlice = 1
         let x = Self.tensor([1, 64, 16], seed: 5)
         func attention() throws(ComputeError) { _ = context.attention(query: x, key: x, value: x, heads: 2) }
-        let whole = try run(context, until: .max, attention)
-        #expect(whole.asked > 1 && !context.isStopped)
-        context.isWanted = { false }
-        _ = context.attention(query: x, key: x, value: x, heads: 2)
-        #expect(context.isStopped)
-        #expect(throws: ComputeError.self) {
-            _ = try context.linear(x, context.packLinear(weight: Self.tensor([4, 16], seed: 2), bias: nil))
+        func matching() throws(ComputeError) {
+            _ = context.bestMatches(
+                Self.tensor([1, 600, 16], seed: 6), sources: Array(16..<600), destinations: Array(0..<16))
         }
-        context.isWanted = nil
-        #expect(!context.isStopped, "the next task begins anew")
+        let weights = try context.packLinear(weight: Self.tensor([4, 16], seed: 2), bias: nil)
+        for work in [attention, matching] {
+            let whole = try run(context, until: .max, work).asked
+            #expect(whole > 2)
+            for limit in 1...whole {
+                var asked = 0
+                context.isWanted = {
+                    asked += 1
+                    return asked < limit
+                }
+                try work()
+                #expect(context.isStopped && asked == limit, "\(limit) of \(whole)")
+                #expect(throws: ComputeError.self) { _ = try context.linear(x, weights) }
+                #expect(throws: ComputeError.self) { try context.checkIsWanted() }
+                #expect(asked == limit, "it asks no more after the answer")
+                context.isWanted = nil
+                #expect(!context.isStopped, "the next task begins anew")
+            }
+        }
     }
 }

@@ -29,7 +29,7 @@ public struct MemoryCheck {
     ///   would fit.
     public func require(_ request: RenderRequest, _ machine: RenderMachine, weightBytes: Int) throws {
         // A forecast that fails, or is not possible here, stops no render.
-        guard let freeBytes, machine.mostMemory(weightBytes: weightBytes) > freeBytes - machine.coordinatorBytes,
+        guard let freeBytes, machine.mostMemory(weightBytes: weightBytes) > freeBytes - Self.coordinatorBytes(machine),
             let least = need(request, machine), least > freeBytes
         else { return }
         let remedies = fitting(request, below: freeBytes)
@@ -40,12 +40,17 @@ public struct MemoryCheck {
         )
     }
 
+    /// The source picture was read before the free memory was.
+    private static func coordinatorBytes(_ machine: RenderMachine) -> Int {
+        machine.coordinatorBytes - machine.sourceBytes
+    }
+
     /// The least bytes of a worker and of the coordinator.
     private func need(_ request: RenderRequest, _ machine: RenderMachine) -> Int? {
         guard let forecast = try? machine.forecast() else { return nil }
         let host = layout.memory(of: request.precision, freeBytes: freeBytes)
         let memory = (try? MemoryForecast(forecast, source, loras: library, host)) ?? nil
-        return memory.map { $0.leastWorker + machine.coordinatorBytes }
+        return memory.map { $0.leastWorker + Self.coordinatorBytes(machine) }
     }
 
     /// Options with which the picture would fit: the first, else the first two, and so on.

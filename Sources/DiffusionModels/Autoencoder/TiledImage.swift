@@ -105,6 +105,8 @@ public final class TiledImage {
             if spill({ () throws(ScratchError) in try keyFile?.read(into: keys.memory, from: part) }) { return keys }
         }
         let made = try make()
+        // Keys of a call that was stopped are unfinished.
+        try context.checkIsWanted()
         if keptBytes + takenBytes + made.byteCount <= keptLimit {
             keptBytes += made.byteCount
             keys[part] = made

@@ -16,9 +16,11 @@ extension RenderMachine {
         // A decoded picture is in memory up to this size, with a band of rows on its way through the encoder of PNG.
         let pixels = plan.width * plan.height * 3
         let decoding = latentBytes(plan.passes[plan.passes.count - 1]) * 2 + min(pixels, ScratchFile.memoryLimit)
-        let source = request.source.map { $0.rgb.count + ($0.mask?.count ?? 0) } ?? 0
-        return (2 << 20) + source + max(passes.max() ?? 0, decoding)
+        return (2 << 20) + sourceBytes + max(passes.max() ?? 0, decoding)
     }
+
+    /// The part of `coordinatorBytes` that was there before: the source picture and its mask.
+    public var sourceBytes: Int { request.source.map { $0.rgb.count + ($0.mask?.count ?? 0) } ?? 0 }
 
     private func latentBytes(_ pass: RenderPass) -> Int {
         pass.latentWidth * pass.latentHeight * plan.latentChannels * MemoryLayout<Float>.size

@@ -58,7 +58,7 @@ extension ModelDescription {
                     works(.automatic, steps, eta)
                 { .scheduler } else if works(noiseSchedule, usualSteps(method, noiseSchedule: noiseSchedule), eta) {
                     stepsSetting
-                } else { .samplingMethod }
+                } else if method != nil { .samplingMethod } else if eta != nil { .eta } else { .scheduler }
             throw .invalidRequest(Sentence(error.message), about: fault)
         }
     }

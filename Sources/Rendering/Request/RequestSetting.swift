@@ -137,9 +137,10 @@ extension RequestSetting {
         self.init(setting)
         let member = name ?? setting?.key ?? ""
         (members, self.kind) = ([member], kind.title)
-        fault = { value in
-            setting.map { SettingFault($0, value: value, possible: kind.choices.map { .choices($0) }) }
-        }
+        // The words of a command line are no choices for a member of another kind.
+        let strings = kind.choices?.filter { word in kind.parse(word).map(kind.write) == .string(word) }
+        let possible = strings.flatMap { $0.isEmpty ? nil : PossibleValues.choices($0) }
+        fault = { value in setting.map { SettingFault($0, value: value, possible: possible) } }
         read = { object, root in
             guard let json = object[member] else { return !isRequired }
             guard let value = kind.read(json) else { return false }

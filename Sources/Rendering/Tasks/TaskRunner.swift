@@ -162,6 +162,9 @@ public final class TaskRunner {
             let outputs = try task.work.run(with: tasks.dropFirst().map(\.work), on: networks, in: opened)
             guard !context.isStopped else { throw ModelError(.stopped, "the work was stopped at its end") }
             return outputs
+        } catch  where context.isStopped {
+            // Whatever else went wrong followed from work that was left out.
+            throw RenderError(.stopped, "\(task.title): nobody wants its result any more")
         } catch let error as RenderError {
             throw error
         } catch let error as ModelError {

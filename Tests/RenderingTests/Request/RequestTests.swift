@@ -133,7 +133,10 @@ import Testing
                 == [SettingFault(.structure, value: "half", possible: .choices(["patches", "whole"]))])
         #expect(
             faults(["refinement": ["steps": 4, "tiled": 1]])
-                == [SettingFault(.hiresTiled, value: 1, possible: .choices(["true", "false"]))])
+                == [SettingFault(.hiresTiled, value: 1)])
+        #expect(
+            faults(["hidiffusion_settings": ["raunet": "yes", "window_attn": true]])
+                == [SettingFault(.hidiffusionRaunet, value: "yes")], "on and off are words of the command line")
         #expect(faults(["refinement": []]) == [], "no setting of the group is there")
         #expect(faults(["surprise": 1]) == [])
     }
