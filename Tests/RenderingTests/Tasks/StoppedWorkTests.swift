@@ -41,7 +41,10 @@ import Testing
             try render.advance(
                 local.runner,
                 compute: { runner, task in
-                    stops += try [1, 5, 23, 60].filter { try Self.isStopped(task, runner, after: $0) }.count
+                    // A decode keeps tiles, keys and values for later tasks. So the first tile, which makes the keys, is stopped
+                    // at each of its questions.
+                    let limits = task.phase == .decode && task.index == 0 ? Array(1...24) : [1, 23]
+                    stops += try limits.filter { try Self.isStopped(task, runner, after: $0) }.count
                     let asked = Atomic(0)
                     let output = try runner.run(task, isWanted: { asked.add(1, ordering: .relaxed).newValue > 0 })
                     most[task.phase] = max(most[task.phase] ?? 0, asked.load(ordering: .relaxed))
