@@ -41,8 +41,8 @@ import Testing
             try render.advance(
                 local.runner,
                 compute: { runner, task in
-                    // A decode keeps tiles, keys and values for later tasks. So the first tile, which makes the keys, is stopped
-                    // at each of its questions.
+                    // A decode keeps tiles, keys and values for later tasks. So the first tile, which makes the keys, is
+                    // stopped at each of its questions.
                     let limits = task.phase == .decode && task.index == 0 ? Array(1...24) : [1, 23]
                     stops += try limits.filter { try Self.isStopped(task, runner, after: $0) }.count
                     let asked = Atomic(0)
