@@ -67,7 +67,7 @@ extension EndToEnd {
             ("wire --family embedded --runs 1 --check", ["wire.changed_tasks=1"]),
             ("text --family embedded --runs 1 --check", ["text_encoder.operations=12"]),
             ("vae --family embedded --latent 4 --runs 1 --check", ["vae.preparations=4"]),
-            ("canvas --size 256 --steps 2 --runs 1 --check", ["canvas.peak_percent_of_latent=1000000"]),
+            ("canvas --size 256 --steps 2 --runs 1 --check", ["canvas.peak_percent_of_foretold=1000000"]),
         ])
         func wrongCountsFail(_ suite: String, _ expectations: [String]) throws {
             let words = ([suite] + expectations.map { "--expect \($0)" }).joined(separator: " ")
