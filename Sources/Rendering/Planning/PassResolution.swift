@@ -239,7 +239,7 @@ struct PassResolution {
     /// The fault of a length in pixels, whose possible ones are in a range.
     private func fault(_ setting: Setting, _ pixels: Int, _ range: ClosedRange<Int>) -> SettingFault {
         let possible = PossibleValues.numbers(Double(range.lowerBound)...Double(range.upperBound), multiple: scale)
-        return SettingFault(setting, value: .integer(Int64(pixels)), possible: range.isEmpty ? nil : possible)
+        return SettingFault(setting, value: .integer(Int64(pixels)), possible: possible)
     }
 
     private func structureCalls(_ sampler: Sampler) throws(RenderError) -> Int {
