@@ -34,6 +34,7 @@ import Testing
         ])
         #expect(limits.processors == 2)
         #expect(limits.freeBytes == 4_294_967_296 - 1_000_000_000)
+        #expect(limits.memoryLimit == 4_294_967_296)
     }
 
     @Test func theTightestGroupOfTheLineCounts() {
@@ -44,14 +45,37 @@ import Testing
         ])
         #expect(limits.processors == 3)
         #expect(limits.freeBytes == 0)
+        #expect(limits.memoryLimit == 9000)
     }
 
     @Test func withoutFilesThereIsNoLimit() {
         let none = group([:])
-        #expect(none.processors == nil && none.freeBytes == nil)
+        #expect(none.processors == nil && none.freeBytes == nil && none.memoryLimit == nil)
         let unlimited = group([
             "/proc/self/cgroup": "0::/a\n", "/sys/fs/cgroup/a/cpu.max": "max 100000\n", "/sys/fs/cgroup/a/memory.max": "max\n",
         ])
         #expect(unlimited == none)
+    }
+
+    /// A worker tells the coordinator what it may use, and not what the host has.
+    @Test(arguments: [(8, nil, 8), (8, 2, 2), (2, 8, 2), (0, nil, 1), (0, 4, 1)] as [(Int, Int?, Int)])
+    func processorsEndAtTheQuota(_ count: Int, _ quota: Int?, _ processors: Int) {
+        #expect(HostProcessors.limited(count, quota: quota) == processors)
+    }
+
+    @Test(
+        arguments: [
+            (100, nil, 100), (100, 40, 40), (40, 100, 40), (0, 40, 40), (-4096, 40, 40), (0, nil, 0), (-4096, nil, 0),
+            (100, 0, 0),
+        ] as [(Int, Int?, Int)])
+    func memoryEndsAtTheLimit(_ host: Int, _ limit: Int?, _ bytes: Int) {
+        #expect(HostMemory.totalBytes(host: host, limit: limit) == bytes)
+    }
+
+    @Test func thisHostHasProcessorsAndMemory() throws {
+        #expect((1...HostProcessors.processors).contains(HostProcessors.cores))
+        // Free bytes are those of this moment; the total is a constant.
+        let free = try #require(HostMemory.freeBytes())
+        #expect(HostMemory.totalBytes() > free)
     }
 }

@@ -1,5 +1,4 @@
 public import ArgumentParser
-import CSystem
 import Foundation
 import Rendering
 public import Runtime
@@ -38,11 +37,6 @@ public struct HostOptions: ParsableArguments {
     static let workersMax = 256
     static let threadsMax = 1024
 
-    /// A container's limits on this host.
-    private static let limits = ControlGroup.current()
-    /// Cores that this process may use and has time for.
-    private static var cores: Int { min(Int(csystem_available_cores()), limits.processors ?? Int.max) }
-
     /// The numbers of workers and threads.
     public struct Layout: Equatable {
         public let workers: Int
@@ -72,7 +66,7 @@ public struct HostOptions: ParsableArguments {
     ///   - weightBytes: bytes of the model's files; 0 for the embedded model, which is small.
     ///   - asked: the request's precision.
     public func layout(weightBytes: Int, precision asked: PrecisionChoice) throws -> Layout {
-        let cores = Self.cores
+        let cores = HostProcessors.cores
         let backend = try Self.choice(backend)
         let precision = try Self.settled(asked, backend)
         // Networks that do not fit under the limit are not shared.
@@ -84,7 +78,7 @@ public struct HostOptions: ParsableArguments {
                     cores, Self.defaultWorkersMax,
                     Self.workersThatFit(weightBytes: weightBytes, precision, isShared: isShared)))
         let threads = try Self.checked(threadsPerWorker ?? max(1, cores / workers), "threads-per-worker")
-        let processors = min(Int(csystem_available_processors()), Self.limits.processors ?? Int.max)
+        let processors = HostProcessors.processors
         var warnings: [String] = []
         if workers * threads > processors {
             warnings.append(
@@ -123,7 +117,7 @@ public struct HostOptions: ParsableArguments {
 
     /// A worker started by hand uses all its cores, unless told otherwise.
     public static func threads(_ asked: Int?) throws(CommandFailure) -> Int {
-        try checked(asked ?? cores, "threads")
+        try checked(asked ?? HostProcessors.cores, "threads")
     }
 
     /// The backend of that name.

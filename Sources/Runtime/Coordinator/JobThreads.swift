@@ -1,6 +1,5 @@
 internal import CSystem
 internal import Cluster
-internal import Glibc
 internal import ImageFiles
 internal import Messages
 internal import Rendering
@@ -69,7 +68,7 @@ final class JobThreads: Sendable {
     init(factory: any JobEngineFactory, report: @escaping @Sendable (Report) -> Void) throws(RuntimeError) {
         (self.factory, self.report) = (factory, report)
         var bells: [Mailbox<Void>] = []
-        for _ in 0..<min(4, max(2, sysconf(Int32(_SC_NPROCESSORS_ONLN)))) { bells.append(try Mailbox()) }
+        for _ in 0..<min(4, max(2, HostProcessors.processors)) { bells.append(try Mailbox()) }
         self.bells = bells
         for place in bells.indices {
             do throws(RuntimeError) {

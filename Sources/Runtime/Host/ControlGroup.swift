@@ -7,6 +7,8 @@ public struct ControlGroup: Sendable, Equatable {
     public var processors: Int?
     /// Bytes left below the memory limit; nil without a limit.
     public var freeBytes: Int?
+    /// The memory limit in bytes; nil without a limit.
+    public var memoryLimit: Int?
 
     /// The limits of this process.
     public static func current() -> ControlGroup {
@@ -25,6 +27,7 @@ public struct ControlGroup: Sendable, Equatable {
                 let files = read(folder + "/memory.stat").flatMap(Self.inactiveFileBytes(memoryStat:)) ?? 0
                 let free = max(0, limit - max(0, used - files))
                 freeBytes = min(freeBytes ?? free, free)
+                memoryLimit = min(memoryLimit ?? limit, limit)
             }
         }
     }

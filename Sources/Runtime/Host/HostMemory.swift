@@ -1,7 +1,24 @@
 internal import Foundation
+internal import Glibc
 
-/// The free memory of this host.
+/// The memory of this host.
 public enum HostMemory {
+    /// Bytes that this process and those beside it can ever use: the host's memory, or the limit of a control group. 0 if the
+    /// system does not say.
+    public static func totalBytes() -> Int {
+        let (bytes, overflow) = Int(sysconf(Int32(_SC_PHYS_PAGES))).multipliedReportingOverflow(
+            by: Int(sysconf(Int32(_SC_PAGESIZE))))
+        return totalBytes(host: overflow ? 0 : bytes, limit: ControlGroup.current().memoryLimit)
+    }
+
+    /// - Parameters:
+    ///   - host: the host's bytes; not positive if the system does not say.
+    ///   - limit: the bytes of the control group's limit; nil without a limit.
+    static func totalBytes(host: Int, limit: Int?) -> Int {
+        guard host > 0 else { return limit ?? 0 }
+        return min(host, limit ?? host)
+    }
+
     /// Bytes that new processes can use without swapping: the kernel's estimate, or less in a control group with a limit. nil
     /// if the system says neither.
     public static func freeBytes() -> Int? {

@@ -107,8 +107,7 @@ extension WorkerLoop {
         var worker = Hello.Worker(
             worker: workerID, slots: options.parameters.slots, credit: credit,
             numericsClass: abilities.numericsClass, precision: abilities.precision, models: abilities.models)
-        worker.cores = Int(sysconf(Int32(_SC_NPROCESSORS_ONLN)))
-        worker.memoryBytes = max(0, Int(sysconf(Int32(_SC_PHYS_PAGES))) * Int(sysconf(Int32(_SC_PAGESIZE))))
+        (worker.cores, worker.memoryBytes) = (HostProcessors.cores, HostMemory.totalBytes())
         worker.heldLeases = held.prefix(WireLimits.leasesPerList).map(\.rawValue)
         worker.unackedResults = unacked.prefix(WireLimits.leasesPerList).map(\.rawValue)
         let hello = Hello(
