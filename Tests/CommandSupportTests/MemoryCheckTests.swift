@@ -61,6 +61,20 @@ import Weights
         #expect(method.contains("--vae-tile-size 256 ") && method.contains(" --method cut they need "), "\(method)")
     }
 
+    /// Patches that are larger than the model's native size, and a stride for which smaller patches would leave gaps.
+    @Test func theSentenceNamesThePatchThatWouldFit() throws {
+        func cut(_ request: inout RenderRequest) {
+            (request.width, request.height, request.method, request.patch) = (2048, 2048, .cut, 2048)
+        }
+        let patch = try Self.sentence(300, cut)
+        #expect(patch.contains(" --patch 128 they need "), "\(patch)")
+        let stride = try Self.sentence(300) { request in
+            cut(&request)
+            request.stride = 512
+        }
+        #expect(!stride.contains("--patch"), "\(stride)")
+    }
+
     @Test func theSentenceNamesThePrecisionThatWouldFit() throws {
         try needs((try? PrecisionChoice.bf16.resolved(.auto)) != nil, "bf16")
         let precision = try Self.sentence(240, Self.large)

@@ -76,6 +76,14 @@ public struct MemoryCheck {
                 }
             ),
             (
+                "--patch \(model.nativeSize)",
+                { [native = model.nativeSize] request in
+                    guard request.patch ?? 0 > native else { return false }
+                    request.patch = native
+                    return true
+                }
+            ),
+            (
                 "--method cut",
                 { request in
                     guard request.method == .direct || request.method == .hires else { return false }
@@ -85,9 +93,13 @@ public struct MemoryCheck {
             ),
         ]
         for (word, change) in changes {
-            guard change(&request) else { continue }
+            // A change that the rest of the request forbids is left out.
+            var changed = request
+            guard change(&changed), let machine = try? RenderMachine(request: changed, model: model, loras: library) else {
+                continue
+            }
+            request = changed
             words.append(word)
-            guard let machine = try? RenderMachine(request: request, model: model, loras: library) else { continue }
             if let bytes = need(request, machine), bytes <= limit {
                 return "with \(words.joined(separator: " ")) they need \(Amounts.bytes(bytes))"
             }
