@@ -12,8 +12,10 @@ public struct Hello: Sendable, Equatable {
         /// The most tasks it ever computes at once, and the leases it takes at once now.
         public var slots: Int
         public var credit: Int
+        /// Physical cores that the process may use. Other workers of the host may use the same ones.
         public var cores: Int
         public var numaNodes: Int
+        /// The host's memory, or less in a control group with a limit; 0 if unknown. The workers of a host share it.
         public var memoryBytes: Int
         public var device: String
         /// The precisions that it computes in; today each worker has one.

@@ -57,7 +57,7 @@ import Testing
         #expect(unlimited == none)
     }
 
-    /// A worker tells the coordinator what it may use, and not what the host has.
+    /// HELLO has these numbers.
     @Test(arguments: [(8, nil, 8), (8, 2, 2), (2, 8, 2), (0, nil, 1), (0, 4, 1)] as [(Int, Int?, Int)])
     func processorsEndAtTheQuota(_ count: Int, _ quota: Int?, _ processors: Int) {
         #expect(HostProcessors.limited(count, quota: quota) == processors)
@@ -76,6 +76,6 @@ import Testing
         #expect((1...HostProcessors.processors).contains(HostProcessors.cores))
         // Free bytes are those of this moment; the total is a constant.
         let free = try #require(HostMemory.freeBytes())
-        #expect(HostMemory.totalBytes() > free)
+        #expect(HostMemory.totalBytes() >= free)
     }
 }

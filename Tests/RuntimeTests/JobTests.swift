@@ -279,8 +279,7 @@ struct JobTests {
         }
         // More jobs than threads, and all threads at work.
         let first = try (0..<5).map { _ in try farm.coordinator.submit(slow) }
-        let planners = min(4, max(2, ProcessInfo.processInfo.activeProcessorCount))
-        while begun.load(ordering: .relaxed) < planners { try await Task.sleep(for: .milliseconds(5)) }
+        while begun.load(ordering: .relaxed) < JobThreads.count { try await Task.sleep(for: .milliseconds(5)) }
         for _ in 0..<5 {
             let jobs = try (0..<900).map { _ in try farm.coordinator.submit(FakeJob(barriers: [1], seed: 1)) }
             for job in jobs { job.cancel() }

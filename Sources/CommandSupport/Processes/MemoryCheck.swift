@@ -53,7 +53,8 @@ public struct MemoryCheck {
         return memory.map { $0.leastWorker + Self.coordinatorBytes(machine) }
     }
 
-    /// Options with which the picture would fit: the first, else the first two, and so on.
+    /// Options with which the picture would fit: the first, else the first two, and so on. An option that changes nothing, or
+    /// that the request forbids, is left out.
     private func fitting(_ request: RenderRequest, below limit: Int) -> String? {
         var (request, words) = (request, [String]())
         let changes: [(String, (inout RenderRequest) -> Bool)] = [

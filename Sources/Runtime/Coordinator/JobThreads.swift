@@ -57,6 +57,9 @@ final class JobThreads: Sendable {
         var isStopping = false
     }
 
+    /// The number of threads: one for each processor, from two to four.
+    static let count = min(4, max(2, HostProcessors.processors))
+
     private let factory: any JobEngineFactory
     private let report: @Sendable (Report) -> Void
     private let state = Mutex(State())
@@ -68,7 +71,7 @@ final class JobThreads: Sendable {
     init(factory: any JobEngineFactory, report: @escaping @Sendable (Report) -> Void) throws(RuntimeError) {
         (self.factory, self.report) = (factory, report)
         var bells: [Mailbox<Void>] = []
-        for _ in 0..<min(4, max(2, HostProcessors.processors)) { bells.append(try Mailbox()) }
+        for _ in 0..<Self.count { bells.append(try Mailbox()) }
         self.bells = bells
         for place in bells.indices {
             do throws(RuntimeError) {

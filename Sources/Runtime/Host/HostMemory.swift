@@ -3,11 +3,10 @@ internal import Glibc
 
 /// The memory of this host.
 public enum HostMemory {
-    /// Bytes that this process and those beside it can ever use: the host's memory, or the limit of a control group. 0 if the
-    /// system does not say.
+    /// The host's memory in bytes, without swap, or the limit of a control group (v2); 0 if the system does not say.
     public static func totalBytes() -> Int {
-        let (bytes, overflow) = Int(sysconf(Int32(_SC_PHYS_PAGES))).multipliedReportingOverflow(
-            by: Int(sysconf(Int32(_SC_PAGESIZE))))
+        let (pages, size) = (sysconf(Int32(_SC_PHYS_PAGES)), sysconf(Int32(_SC_PAGESIZE)))
+        let (bytes, overflow) = max(0, pages).multipliedReportingOverflow(by: max(0, size))
         return totalBytes(host: overflow ? 0 : bytes, limit: ControlGroup.current().memoryLimit)
     }
 

@@ -1,6 +1,7 @@
 internal import CSystem
 
-/// The processors of this host that this process may use: those of its affinity mask, and no more than a control group's quota.
+/// The processors of this host that this process may use: those in the affinity mask of the thread that asks first, and no more
+/// than the quota of a control group (v2). Both are read once.
 public enum HostProcessors {
     /// Physical cores: processors that share a core count once. At least 1.
     public static let cores = limited(Int(csystem_available_cores()))

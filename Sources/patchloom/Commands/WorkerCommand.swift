@@ -1,5 +1,4 @@
 import ArgumentParser
-import CSystem
 import CommandSupport
 import Foundation
 import Requests
@@ -48,7 +47,7 @@ struct WorkerCommand: ParsableCommand {
 
     func run() throws {
         let threads = try HostOptions.threads(threads)
-        let processors = Int(csystem_available_processors())
+        let processors = HostProcessors.processors
         if threads > processors {
             logLine("warning: \(threads) threads exceed the \(processors) processors here; fewer are faster")
         }
