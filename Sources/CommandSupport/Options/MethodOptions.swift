@@ -1,5 +1,6 @@
 import Acceleration
 public import ArgumentParser
+import Rendering
 
 /// The method for a picture beyond the native size.
 public struct MethodOptions: ParsableArguments {
@@ -42,7 +43,7 @@ public struct MethodOptions: ParsableArguments {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "RAU-Net of SDXL below 4096 px: the share of the steps that begin aggressively, 0 to 1 (default: 0.16, as published).",
+            "RAU-Net of SDXL below 4096 px: the share of the steps that begin aggressively, 0 to 1 (default: as published).",
             valueName: "share"))
     var hidiffusionAggressive: Double?
 
@@ -98,7 +99,7 @@ public struct MethodOptions: ParsableArguments {
     @Option(
         name: [.customLong("denoising-strength"), .customLong("hires-denoising-strength")], parsing: .unconditional,
         help: ArgumentHelp(
-            "How much of its enlarged input a later stage makes anew, above 0 to 1 (default: 0.35; with hires 0.5).",
+            "How much of its enlarged input a later stage makes anew, above 0 to 1 (default: \(RecommendedSettings.denoisingStrength(.cut)); with hires \(RecommendedSettings.denoisingStrength(.hires))).",
             valueName: "strength"))
     var denoisingStrength: Float?
 

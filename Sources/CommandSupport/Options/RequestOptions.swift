@@ -19,11 +19,13 @@ public struct RequestOptions: ParsableArguments {
     var negativePrompt = ""
 
     @Option(
-        name: [.customShort("W"), .long], parsing: .unconditional, help: "Width in pixels (default: 512, or the init image's).")
+        name: [.customShort("W"), .long], parsing: .unconditional,
+        help: "Width in pixels (default: \(RenderRequest().width), or the init image's).")
     public var width: Int?
 
     @Option(
-        name: [.customShort("H"), .long], parsing: .unconditional, help: "Height in pixels (default: 512, or the init image's)."
+        name: [.customShort("H"), .long], parsing: .unconditional,
+        help: "Height in pixels (default: \(RenderRequest().height), or the init image's)."
     )
     public var height: Int?
 
@@ -41,7 +43,9 @@ public struct RequestOptions: ParsableArguments {
 
     @Option(
         parsing: .unconditional,
-        help: "How much of the init image is made anew: the share of the steps that run, above 0 to 1 (default: 0.75).")
+        help:
+            "How much of the init image is made anew: the share of the steps that run, above 0 to 1 (default: \(RenderRequest.defaultStrength))."
+    )
     public var strength: Float?
 
     @Option(parsing: .unconditional, help: "Denoising steps (default: the model's, as a rule 25).")

@@ -1,7 +1,13 @@
+import Acceleration
 import ArgumentParser
+import Rendering
 
 /// The options for a U-Net that works on fewer tokens, with the words of tomesd, A1111's web UI and kohya's scripts.
 struct TokenOptions: ParsableArguments {
+    private static let usual = TokenReductionRequest()
+    private static let merging = TokenReductionRequest.Merging()
+    private static let downsampling = TokenReductionRequest.Downsampling()
+
     @Option(
         name: [.long, .customLong("token-merging-ratio")], parsing: .unconditional,
         help: "Token merging (ToMe): the share of the tokens that each block merges away, 0 to 1.")
@@ -19,17 +25,20 @@ struct TokenOptions: ParsableArguments {
 
     @Option(
         parsing: .unconditional,
-        help: ArgumentHelp("Width of a cell; one token of each cell always stays (default: 2).", valueName: "tokens"))
+        help: ArgumentHelp(
+            "Width of a cell; one token of each cell always stays (default: \(Self.merging.cellWidth)).", valueName: "tokens"))
     var tomeSx: Int?
 
     @Option(
-        parsing: .unconditional, help: ArgumentHelp("Height of the cells (default: 2).", valueName: "tokens"))
+        parsing: .unconditional,
+        help: ArgumentHelp("Height of the cells (default: \(Self.merging.cellHeight)).", valueName: "tokens"))
     var tomeSy: Int?
 
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "Merge in blocks up to this level, 1, 2, 4 or 8; SDXL has none at level 1 (default: 1).", valueName: "level"))
+            "Merge in blocks up to this level, 1, 2, 4 or 8; SDXL has none at level 1 (default: \(Self.merging.deepestLevel)).",
+            valueName: "level"))
     var tomeMaxDownsample: Int?
 
     @Option(help: ArgumentHelp("Merge in the blocks of these levels instead, such as 2,4.", valueName: "levels"))
@@ -37,13 +46,14 @@ struct TokenOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
-            "Parts of the blocks that run on merged tokens: attention, cross, mlp, with commas between (default: attention).",
+            "Parts of the blocks that run on merged tokens: attention, cross, mlp, with commas between (default: \(Self.merging.parts.names.joined(separator: ","))).",
             valueName: "parts"))
     var tomeLayers: String?
 
     @Option(
         help: ArgumentHelp(
-            "Which token of a cell stays: fixed, the top left one, or random (default: fixed).", valueName: "how"))
+            "Which token of a cell stays: fixed, the top left one, or random (default: \(Self.merging.destinations.rawValue)).",
+            valueName: "how"))
     var tomeDestinations: String?
 
     @Flag(help: "Merge the queries of self-attention only.")
@@ -61,21 +71,26 @@ struct TokenOptions: ParsableArguments {
         help: ArgumentHelp("Levels that are downsampled (default: as many as there are factors).", valueName: "levels"))
     var todoMaxDepth: Int?
 
-    @Option(help: ArgumentHelp("nearest, or nearest-exact (default).", valueName: "method"))
+    @Option(
+        help: ArgumentHelp(
+            "nearest or nearest-exact (default: \(Self.downsampling.interpolation.rawValue)).", valueName: "method"))
     var todoMethod: String?
 
     @Option(
         help: ArgumentHelp(
-            "keys_values, or all: also the queries, with results enlarged again (default: keys_values).", valueName: "scope"))
+            "keys_values, or all: also the queries, with results enlarged again (default: \(Self.downsampling.scope.rawValue)).",
+            valueName: "scope"))
     var todoScope: String?
 
     @Option(
         help: ArgumentHelp(
-            "Steps with fewer tokens, as shares of a stage's steps, such as 0:0.8 (default: 0:1).", valueName: "start:end"))
+            "Steps with fewer tokens, as shares of a stage's steps, such as 0:0.8 (default: \(Int(Self.usual.start)):\(Int(Self.usual.end))).",
+            valueName: "start:end"))
     var tokenSteps: String?
 
     @Option(
         help: ArgumentHelp(
-            "all, or later: not the first stage, which decides the content (default: all).", valueName: "stages"))
+            "all, or later: not the first stage, which decides the content (default: \(Self.usual.stages.rawValue)).",
+            valueName: "stages"))
     var tokenStages: String?
 }

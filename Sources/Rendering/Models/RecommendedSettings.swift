@@ -21,7 +21,7 @@ public struct RecommendedSettings: Sendable, Equatable {
 
     /// The share of a stage's enlarged result to give up. The result shows its subject already, and refinement in views should
     /// keep it. Refinement at once may change more.
-    func denoisingStrength(_ method: RenderMethod) -> Float { method == .hires ? 0.5 : 0.35 }
+    public static func denoisingStrength(_ method: RenderMethod) -> Float { method == .hires ? 0.5 : 0.35 }
 
     /// The settings for the embedded model. They were chosen by eye on pictures of 256 and 512 px: see its card.
     static let embedded = RecommendedSettings(

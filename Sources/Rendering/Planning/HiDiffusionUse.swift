@@ -2,6 +2,7 @@ import Acceleration
 import DiffusionModels
 import PatchGeometry
 import Sentences
+import StrictJSON
 import Weights
 
 // Refuses settings of HiDiffusion that would have no effect.
@@ -14,7 +15,9 @@ extension PlanResolution {
         guard profile.layout == model.hiDiffusionLayout else {
             throw .invalidRequest(
                 "HiDiffusion's profile \(profile.rawValue) does not fit \(model.name), a model of the kind "
-                    + "\(model.kind.title): choose \(.hidiffusionFamily) auto.", about: .hidiffusionFamily)
+                    + "\(model.kind.title): choose \(.hidiffusionFamily) auto.",
+                SettingFault(
+                    .hidiffusionFamily, value: .string(profile.rawValue), possible: .choices(["auto"])))
         }
         guard request.hiDiffusion != .off else {
             throw .invalidRequest(
@@ -39,7 +42,9 @@ extension PlanResolution {
         guard hiDiffusionProfile != nil else {
             throw .invalidRequest(
                 "HiDiffusion does not know the U-Net of \(model.name): choose \(.hidiffusion) off or auto.",
-                about: .hidiffusion)
+                SettingFault(
+                    .hidiffusion, value: .string(request.hiDiffusion.rawValue),
+                    possible: .choices([HiDiffusionChoice.auto, .off].map(\.rawValue))))
         }
         let needed = (3 * native + 1) / 2 * model.scaleFactor
         let side = model.scaleFactor * min(last.height, last.width)

@@ -182,7 +182,7 @@ struct PassResolution {
 
     /// The decimal number as written: 0.7 of 10 steps are 7.
     private var strength: Double {
-        Double((request.refinement.strength ?? model.recommended.denoisingStrength(method)).description) ?? 1
+        Double((request.refinement.strength ?? RecommendedSettings.denoisingStrength(method)).description) ?? 1
     }
 
     /// The first call that a pass makes; 0 if it starts from noise.

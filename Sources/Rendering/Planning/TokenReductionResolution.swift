@@ -1,6 +1,7 @@
 import Acceleration
 import DiffusionModels
 import Sentences
+import StrictJSON
 
 extension ResolvedTokenReduction {
     /// - Parameters:
@@ -87,7 +88,7 @@ private struct TokenReductionResolution {
     }
 
     func merging(_ request: TokenReductionRequest.Merging) throws(RenderError) -> Found {
-        let wanted = request.levels ?? TokenSwitches.levels.filter { $0 <= request.maximumDownsample ?? 1 }
+        let wanted = request.levels ?? TokenSwitches.levels.filter { $0 <= request.deepestLevel }
         let levelsWithBlocks = wanted.filter { model.transformerBlocks[$0] != nil }
         // All levels of a list must have blocks.
         guard !levelsWithBlocks.isEmpty, request.levels == nil || levelsWithBlocks.count == wanted.count else {
@@ -119,7 +120,11 @@ private struct TokenReductionResolution {
         guard depth <= possible.count else {
             throw .invalidRequest(
                 "A token downsampling depth of \(depth) is more than the model has levels: \(places), so choose at most "
-                    + "\(possible.count).", about: .todoMaxDepth)
+                    + "\(possible.count).",
+                request.maximumDepth == nil
+                    ? SettingFault(.todoFactor)
+                    : SettingFault(
+                        .todoMaxDepth, value: .integer(Int64(depth)), possible: .numbers(1...Double(possible.count))))
         }
         let factors = request.factors.count == 1 ? Array(repeating: request.factors[0], count: depth) : request.factors
         let wanted = zip(possible, factors).filter { $1 > 1 && model.transformerBlocks[$0] != nil }

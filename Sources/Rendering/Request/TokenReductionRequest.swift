@@ -16,13 +16,16 @@ public struct TokenReductionRequest: SettingGroup {
         /// Sides of the cells (`sx`, `sy`). Each cell has one destination.
         public var cellWidth = 2
         public var cellHeight = 2
-        /// Blocks up to this level take part: 1, 2, 4 or 8. nil is 1, unless there are `levels`.
+        /// Blocks up to this level take part: 1, 2, 4 or 8. nil is the first, unless there are `levels`.
         public var maximumDownsample: Int?
         /// Exactly the blocks of these levels take part.
         public var levels: [Int]?
         public var parts: TokenMerging.Parts = .attention
         public var destinations = TokenMerging.Destinations.fixed
         public var queriesOnly = false
+
+        /// The last level that takes part, without `levels`.
+        public var deepestLevel: Int { maximumDownsample ?? 1 }
 
         /// Merges none.
         public init() { self.init(ratio: 0) }

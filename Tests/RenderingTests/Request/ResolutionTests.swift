@@ -150,6 +150,12 @@ import Testing
         }
     }
 
+    @Test func theProfileThatWouldDoIsData() {
+        #expect(
+            refusal { _ = try plan { $0.hiDiffusionProfile = .sdxl } }?.faults
+                == [SettingFault(.hidiffusionFamily, value: "sdxl", possible: .choices(["auto"]))])
+    }
+
     /// The setting at fault is the one without which the others are possible.
     @Test func samplersRefusalsBlameTheRightSetting() {
         func faults(_ change: (inout RenderRequest) -> Void) -> [Setting]? {

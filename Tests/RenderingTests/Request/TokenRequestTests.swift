@@ -56,6 +56,9 @@ import Testing
         #expect(try levels(plan(todo([4], depth: 2), xl: true)) == [2: 4, 4: 4])
         let deep = renderError { _ = try plan(todo([2], depth: 3), xl: true) }
         #expect(deep?.message.contains("depth of 3") == true && deep?.message.contains("2 (10), 4 (60)") == true)
+        #expect(deep?.faults == [SettingFault(.todoMaxDepth, value: 3, possible: .numbers(1...2))])
+        // Three factors are a depth of three.
+        #expect(renderError { _ = try plan(todo([2, 2, 2]), xl: true) }?.faults == [SettingFault(.todoFactor)])
         #expect(renderError { _ = try plan(todo([2, 2], depth: 3)) }?.message.contains("2 token downsampling factors") == true)
     }
 
