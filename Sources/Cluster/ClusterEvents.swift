@@ -17,10 +17,12 @@ public struct WorkerProfile: Sendable, Equatable {
     public var models: [String]
     /// The precisions that it computes in.
     public var precisions: [String]
+    /// Bytes of memory that it may use; 0 if it does not know.
+    public var memoryBytes: Int
 
     public init(
         worker: PeerID, instance: PeerID, host: String = "", slots: Int = 1, numericsClass: String, models: [String],
-        precisions: [String] = []
+        precisions: [String] = [], memoryBytes: Int = 0
     ) {
         self.worker = worker
         self.instance = instance
@@ -30,6 +32,7 @@ public struct WorkerProfile: Sendable, Equatable {
         self.numericsClass = numericsClass
         self.models = models
         self.precisions = precisions
+        self.memoryBytes = memoryBytes
     }
 
     /// The most leases of a worker that computes `slots` tasks at once: the next group waits there while one is computed, so
@@ -122,8 +125,8 @@ public enum ClusterEvent: Sendable, Equatable {
     /// The session broke the protocol.
     case strike(SessionID)
 
-    /// A job for workers with this model, and with this precision unless any will do.
-    case submitted(JobID, model: String, precision: String? = nil)
+    /// A job for workers that meet its needs.
+    case submitted(JobID, WorkerNeeds)
     /// The next barrier of a job. The one before is finished.
     case barrier(JobID, serial: Int, [ClusterTask])
     /// A result that was taken cannot be used.

@@ -146,7 +146,7 @@ extension ClusterMachine {
     /// The job's results so far belong to a numerics class that is gone, while other workers are ready. The job cannot go on
     /// with equal bytes. Waiting would hide that a new submission could run at once.
     private func isClassLost(_ job: Job, _ workers: [Session]) -> Bool {
-        job.numericsClass != nil && workers.contains { job.isFor($0.profile) }
+        job.numericsClass != nil && workers.contains { job.needs.areMet(by: $0.profile) }
     }
 
     private func starvationReason(_ job: Job, _ workers: [Session]) -> Sentence {
@@ -156,7 +156,13 @@ extension ClusterMachine {
                 "no worker of the numerics class \(numericsClass) is left, and only this class can finish the job: start one, or "
                 + "submit the job again"
         }
-        if let precision = job.precision, workers.contains(where: { $0.profile.models.contains(job.model) }) {
+        let able = workers.map(\.profile).filter(job.needs.areMetButForMemory)
+        if let largest = able.max(by: { $0.memoryBytes < $1.memoryBytes }), let least = job.needs.shortage(of: largest) {
+            return
+                "no connected worker (of \(workers.count)) with the job's model has the \(Amounts.bytes(least)) of memory that "
+                + "the job needs: start one on a larger host, or submit the job with other settings"
+        }
+        if let precision = job.needs.precision, workers.contains(where: { $0.profile.models.contains(job.needs.model) }) {
             return
                 "no connected worker (of \(workers.count)) with the job's model computes in \(precision): start one with this "
                 + "precision, or submit the job with another \(.precision)"

@@ -45,8 +45,7 @@ public struct ClusterMachine: Sendable {
     private mutating func take(_ event: ClusterEvent, _ now: Instant) {
         switch event {
         // Several jobs are planned at once, so an earlier one may come later.
-        case .submitted(let id, let model, let precision):
-            jobs.insertInOrder(Job(model: model, precision: precision), for: id)
+        case .submitted(let id, let needs): jobs.insertInOrder(Job(needs), for: id)
         case .barrier(let id, let serial, let tasks): openBarrier(id, serial, tasks, now)
         case .rejected(let key, let failure, let text): reject(key, failure, text, now)
         case .ended(let id): endJob(id)
@@ -171,7 +170,8 @@ public struct ClusterMachine: Sendable {
 
     /// Whether a worker may run a job's tasks at all.
     func fits(_ session: Session, _ job: Job) -> Bool {
-        job.isFor(session.profile) && (job.numericsClass == nil || job.numericsClass == session.profile.numericsClass)
+        job.needs.areMet(by: session.profile)
+            && (job.numericsClass == nil || job.numericsClass == session.profile.numericsClass)
     }
 
     /// A task of an open barrier.
@@ -193,6 +193,9 @@ public struct ClusterMachine: Sendable {
     public var workerCount: Int {
         sessions.values.count { !$0.isLost }
     }
+
+    /// The workers that take leases.
+    public var readyWorkers: [WorkerProfile] { sessions.values.filter { $0.state == .ready }.map(\.profile) }
 
     /// The numerics class of a job; nil while none of its tasks has been leased.
     public func numericsClass(of job: JobID) -> String? { jobs[job]?.numericsClass }

@@ -180,9 +180,7 @@ struct BarrierRecord: Sendable {
 }
 
 struct Job: Sendable {
-    let model: String
-    /// The job's precision; nil if any will do.
-    let precision: String?
+    let needs: WorkerNeeds
     /// The class of the first worker that got one of its tasks.
     var numericsClass: String?
     var barrier: BarrierRecord?
@@ -193,15 +191,10 @@ struct Job: Sendable {
     var starvedSince: Instant?
     var saidWaiting = false
 
-    init(model: String, precision: String?) { (self.model, self.precision) = (model, precision) }
+    init(_ needs: WorkerNeeds) { self.needs = needs }
 
     /// The key of a worker's speed at a task.
-    func kind(of task: ClusterTask) -> WorkKind { WorkKind(model: model, number: task.kind) }
-
-    /// Whether a worker has the job's model and precision.
-    func isFor(_ worker: WorkerProfile) -> Bool {
-        worker.models.contains(model) && (precision.map(worker.precisions.contains) ?? true)
-    }
+    func kind(of task: ClusterTask) -> WorkKind { WorkKind(model: needs.model, number: task.kind) }
 }
 
 /// A worker's death that counted against a task, kept for the mass-death rule.

@@ -37,22 +37,22 @@ struct Bench {
     /// A worker that reports every context it is sent as ready.
     mutating func join(
         _ number: UInt64, instance: UInt64? = nil, session: UInt64? = nil, numericsClass: String = "a",
-        models: [String] = ["m"], precisions: [String] = ["f32"], slots: Int = 1, held: [LeaseID] = []
+        models: [String] = ["m"], precisions: [String] = ["f32"], memory: Int = 0, slots: Int = 1, held: [LeaseID] = []
     ) -> SessionID {
         let id = SessionID(session ?? number)
         let profile = WorkerProfile(
             worker: PeerID(high: 1, low: number), instance: PeerID(high: 2, low: instance ?? number),
-            slots: slots, numericsClass: numericsClass, models: models, precisions: precisions)
+            slots: slots, numericsClass: numericsClass, models: models, precisions: precisions, memoryBytes: memory)
         openAll(tell(.joined(id, profile, held: held)))
         return id
     }
 
     /// A job with one barrier.
     mutating func submit(
-        _ number: UInt64 = 1, costs: [Double], model: String = "m", precision: String? = nil
+        _ number: UInt64 = 1, costs: [Double], model: String = "m", precision: String? = nil, memory: [String: Int] = [:]
     ) -> JobID {
         let id = JobID(number)
-        tell(.submitted(id, model: model, precision: precision))
+        tell(.submitted(id, WorkerNeeds(model: model, precision: precision, memory: memory)))
         openAll(tell(.barrier(id, serial: 0, costs.map { ClusterTask(context: ContextID(number), cost: $0) })))
         return id
     }

@@ -20,7 +20,7 @@ struct DispatchTests {
     func contextFirst() {
         var bench = Bench()
         _ = bench.join(1)
-        bench.tell(.submitted(JobID(1), model: "m"))
+        bench.tell(.submitted(JobID(1), WorkerNeeds(model: "m")))
         let opening = bench.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(4))]))
         #expect(opening == [.openContext(SessionID(1), ContextID(4))])
         #expect(bench.pass(4500).contains(.openContext(SessionID(1), ContextID(4))) == false)
@@ -131,7 +131,7 @@ struct DispatchTests {
     @Test("a job that is planned later than its successors comes before them all the same")
     func plannedLate() {
         var bench = Bench()
-        for number in [2, 3, 1] as [UInt64] { bench.tell(.submitted(JobID(number), model: "m")) }
+        for number in [2, 3, 1] as [UInt64] { bench.tell(.submitted(JobID(number), WorkerNeeds(model: "m"))) }
         for number in [3, 2, 1] as [UInt64] {
             bench.tell(.barrier(JobID(number), serial: 0, [ClusterTask(context: ContextID(number))]))
         }
@@ -222,6 +222,43 @@ struct DispatchTests {
         _ = bench.join(1, models: ["other"], precisions: ["bf16"])
         let job = bench.submit(costs: [1], precision: "bf16")
         #expect(bench.pass(3000).contains(.waiting(job, "no connected worker (of 1) has the job's model")))
+    }
+
+    @Test("a worker with too little memory in its precision gets no task; a worker that does not know its memory does")
+    func memory() {
+        var bench = Bench()
+        let small = bench.join(1, memory: 99)
+        let enough = bench.join(2, memory: 100)
+        let unknown = bench.join(3)
+        let narrow = bench.join(4, precisions: ["bf16"], memory: 60)
+        func takers(_ memory: [String: Int], _ precision: String? = nil) -> Set<SessionID> {
+            var bench = bench
+            _ = bench.submit(costs: [1, 1, 1, 1], precision: precision, memory: memory)
+            return Set(bench.takeLeases().map(\.session))
+        }
+        #expect(takers(["f32": 100, "bf16": 61]) == [enough, unknown])
+        #expect(takers(["f32": 100, "bf16": 60]) == [enough, unknown, narrow])
+        #expect(takers(["f32": 100], "f32") == [enough, unknown])
+        #expect(takers(["f32": 99], "f32") == [small, enough, unknown])
+        #expect(takers(["f32": 1000]) == [unknown, narrow], "nothing is known of bf16")
+        #expect(takers([:]) == [small, enough, unknown, narrow])
+    }
+
+    @Test("a job that needs more memory than any worker has says so, and begins with the first that has it")
+    func memoryNobodyHas() {
+        var bench = Bench()
+        _ = bench.join(1, memory: 1 << 20)
+        _ = bench.join(2, memory: 2 << 20)
+        let job = bench.submit(costs: [1], memory: ["f32": 3 << 20])
+        let reasons = bench.pass(3000).compactMap { action in
+            if case .waiting(job, let reason?) = action { return reason.spelled(\.key) }
+            return nil
+        }
+        #expect(reasons.count == 1 && reasons[0].contains("(of 2)") && reasons[0].contains("3 MiB"), "\(reasons)")
+        #expect(bench.takeLeases().isEmpty)
+        let large = bench.join(3, memory: 3 << 20)
+        _ = bench.pass(500)
+        #expect(bench.takeLeases().map(\.session) == [large])
     }
 
     @Test("a job that lost its class fails only where a worker of its precision waits")

@@ -62,7 +62,7 @@ struct FailureTests {
     func context() {
         var bench = Bench()
         let worker = bench.join(1)
-        bench.tell(.submitted(JobID(1), model: "m"))
+        bench.tell(.submitted(JobID(1), WorkerNeeds(model: "m")))
         bench.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(1))]))
         #expect(bench.tell(.contextFailed(worker, ContextID(1), "torn")).failures == [.context("torn")])
     }
@@ -74,7 +74,7 @@ struct FailureTests {
             $0.contextBudget = .seconds(20)
         }
         let worker = bench.join(1)
-        bench.tell(.submitted(JobID(1), model: "m"))
+        bench.tell(.submitted(JobID(1), WorkerNeeds(model: "m")))
         let barrier = bench.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(1))]))
         #expect(barrier.contains(.openContext(worker, ContextID(1))))
         var asked: [Int] = []
@@ -94,7 +94,7 @@ struct FailureTests {
         // A worker that is ready in time gets its task, and is not asked again.
         var patient = Bench { $0.contextResend = .seconds(5) }
         let slow = patient.join(1)
-        patient.tell(.submitted(JobID(1), model: "m"))
+        patient.tell(.submitted(JobID(1), WorkerNeeds(model: "m")))
         patient.tell(.barrier(JobID(1), serial: 0, [ClusterTask(context: ContextID(1))]))
         patient.now = patient.now + .seconds(4)
         patient.tell(.heard(slow))

@@ -47,7 +47,7 @@ struct GroupTests {
         var bench = Bench()
         for number in 1...workers { _ = bench.join(UInt64(number), slots: 8) }
         let id = JobID(1)
-        bench.tell(.submitted(id, model: "m"))
+        bench.tell(.submitted(id, WorkerNeeds(model: "m")))
         let opening = bench.tell(
             .barrier(id, serial: 0, (0..<tasks).map { _ in ClusterTask(context: ContextID(1)) }))
         // The first worker is ready long before the others.

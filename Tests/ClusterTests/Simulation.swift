@@ -149,7 +149,7 @@ struct Simulation: Sendable {
     mutating func submit(_ id: JobID, barriers: [Int]) {
         barrierSizes[id] = barriers
         jobs[id] = barriers.map { [Int?](repeating: nil, count: $0) }
-        perform(cluster.handle(.submitted(id, model: "m"), now: now), inHand: nil)
+        perform(cluster.handle(.submitted(id, WorkerNeeds(model: "m")), now: now), inHand: nil)
         open(id, 0)
     }
 

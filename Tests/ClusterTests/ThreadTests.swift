@@ -9,7 +9,7 @@ struct ThreadTests {
 
     /// Opens the barrier of a section: a task for each thread, in a context that builds on that of the first section.
     private func open(_ bench: inout Bench, section: Int, threads: Int) {
-        if section == 0 { bench.tell(.submitted(JobID(1), model: "m")) }
+        if section == 0 { bench.tell(.submitted(JobID(1), WorkerNeeds(model: "m"))) }
         let tasks = (0..<threads).map {
             ClusterTask(context: ContextID(UInt64(section + 1)), base: section > 0 ? ContextID(1) : nil, thread: $0)
         }
@@ -121,7 +121,7 @@ struct ThreadTests {
         var bench = Bench()
         let first = bench.join(1)
         let tasks = (0..<2).map { ClusterTask(context: ContextID(1), thread: $0) }
-        bench.tell(.submitted(JobID(1), model: "m"))
+        bench.tell(.submitted(JobID(1), WorkerNeeds(model: "m")))
         bench.openAll(bench.tell(.barrier(JobID(1), serial: 0, tasks)))
         // The second worker never says that it has the context.
         arrive(&bench, 2)

@@ -1,4 +1,4 @@
-import CommandSupport
+import Sentences
 import Testing
 
 /// Amounts have three digits and the unit that fits them.

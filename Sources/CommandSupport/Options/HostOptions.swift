@@ -38,7 +38,7 @@ public struct HostOptions: ParsableArguments {
     static let threadsMax = 1024
 
     /// The numbers of workers and threads.
-    public struct Layout: Equatable {
+    public struct Layout: Sendable, Equatable {
         public let workers: Int
         /// The threads of each worker.
         public let threads: Int

@@ -24,7 +24,7 @@ public struct ModelDescription: Sendable {
     public var architecture: ModelArchitecture { parts.architecture }
     public var kind: ModelKind { architecture.kind }
 
-    let source: ModelSource
+    package let source: ModelSource
     /// Native latent side.
     package var sampleSize: Int
     /// Pixels along the side of a latent point. Sides of pictures are multiples of it.

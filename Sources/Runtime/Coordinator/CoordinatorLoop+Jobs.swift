@@ -42,7 +42,9 @@ extension CoordinatorLoop {
             // A client that hung up meanwhile has ended its job.
             guard jobs[id] != nil else { return }
             jobs[id]?.attachmentBytes = submit.request.payload.count
-            jobThreads.post(.create(request: submit.request, model: submit.model), of: id)
+            let order = JobThreads.Command.create(
+                request: submit.request, model: submit.model, workers: machine.readyWorkers)
+            jobThreads.post(order, of: id)
         case .jobCancel: cancelJob(packet.address.job, of: route)
         case .jobFetch(let fetch): sendPieces(fetch, of: packet.address.job, along: route, now)
         case .ping: send(.pong, along: route)
@@ -77,11 +79,11 @@ extension CoordinatorLoop {
 
     func handle(_ report: JobThreads.Report) {
         switch report {
-        case .planned(let id, let plan, let model, let precision):
+        case .planned(let id, let plan, let needs):
             guard jobs[id] != nil else { return }
             jobs[id]?.plan = plan
             publish(.started(plan), of: id)
-            tell(.submitted(id, model: model, precision: precision))
+            tell(.submitted(id, needs))
         case .barrier(let id, let serial, let barrier, let cpu): open(barrier, serial, of: id, cpu)
         case .took(let id, let cpu): jobs[id]?.timings.merge += .nanoseconds(cpu)
         case .rejected(let id, let serial, let index, let failure, let cpu):

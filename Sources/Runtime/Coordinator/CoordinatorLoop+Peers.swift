@@ -116,7 +116,8 @@ extension CoordinatorLoop {
             log("worker \(hello.name) on \(hello.host) joined (\(worker.numericsClass))")
             var profile = WorkerProfile(
                 worker: PeerID(worker.worker), instance: PeerID(hello.instance), host: hello.host, slots: worker.slots,
-                numericsClass: worker.numericsClass, models: worker.models, precisions: worker.precisions)
+                numericsClass: worker.numericsClass, models: worker.models, precisions: worker.precisions,
+                memoryBytes: worker.memoryBytes)
             profile.setCredit(worker.credit)
             tell(.joined(id, profile, held: (worker.heldLeases + worker.unackedResults).map(LeaseID.init)), now)
             workers.value = machine.workerCount

@@ -10,8 +10,8 @@ internal import Synchronization
 /// another. If there are no more jobs than threads, jobs do not wait for each other. More jobs take turns, command by command.
 final class JobThreads: Sendable {
     enum Command: Sendable {
-        /// Make an engine for a request from the wire.
-        case create(request: EncodedPart, model: String?)
+        /// Make an engine for a request from the wire. It is refused if none of the workers has enough memory for it.
+        case create(request: EncodedPart, model: String?, workers: [WorkerProfile])
         /// Begin with an engine that exists.
         case begin(any JobEngine)
         /// Take one output of a barrier that takes each.
@@ -22,7 +22,7 @@ final class JobThreads: Sendable {
 
     /// Reports to the I/O thread.
     enum Report: Sendable {
-        case planned(JobID, JobOutline, model: String, precision: String?)
+        case planned(JobID, JobOutline, WorkerNeeds)
         case barrier(JobID, serial: Int, EngineBarrier, cpu: Int64)
         case rejected(JobID, serial: Int, index: Int, Failure, cpu: Int64)
         /// An output was taken.
@@ -163,14 +163,15 @@ final class JobThreads: Sendable {
     /// - Parameter running: changes in place, because engines may hold much memory; nil when the job is over.
     private func perform(_ command: Command, of id: JobID, _ running: inout Running?) {
         switch command {
-        case .create(let request, let model):
+        case .create(let request, let model, let workers):
             do throws(RuntimeError) {
-                running = begin(id, try factory.makeEngine(request: request, model: model))
+                let engine = try factory.makeEngine(request: request, model: model)
+                running = begin(id, engine, try engine.needs(of: workers))
             } catch {
                 report(.failed(id, error))
                 running = nil
             }
-        case .begin(let engine): running = begin(id, engine)
+        case .begin(let engine): running = begin(id, engine, engine.needs)
         case .complete(let serial, let outputs, let numericsClass):
             guard running?.serial == serial, running?.refused.isEmpty == true else { return }
             complete(id, &running, outputs, numericsClass)
@@ -204,8 +205,8 @@ final class JobThreads: Sendable {
         report(.rejected(id, serial: serial, index: index, failure, cpu: watch.elapsed))
     }
 
-    private func begin(_ id: JobID, _ engine: any JobEngine) -> Running? {
-        report(.planned(id, engine.plan, model: engine.model, precision: engine.precision))
+    private func begin(_ id: JobID, _ engine: any JobEngine, _ needs: WorkerNeeds) -> Running? {
+        report(.planned(id, engine.plan, needs))
         var engine = engine
         let watch = ThreadStopwatch()
         do throws(EngineError) {

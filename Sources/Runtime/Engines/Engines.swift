@@ -1,3 +1,4 @@
+internal import Cluster
 internal import Messages
 internal import Places
 internal import Rendering
@@ -51,12 +52,24 @@ protocol JobEngine: Sendable {
     var model: String { get }
     /// The precision the job needs; nil if any will do.
     var precision: String? { get }
+    /// What the job needs of its workers, with the memory if one of these workers may have too little, or if there are none.
+    ///
+    /// - Throws: `temporary` if all workers with the job's model and precision have too little memory, with settings that lower
+    ///   the need.
+    func needs(of workers: [WorkerProfile]) throws(RuntimeError) -> WorkerNeeds
     mutating func start() throws(EngineError) -> EngineBarrier
     /// Merges the outputs of the last barrier, in task order. `rejected` leaves the engine unchanged, any other error ends the
     /// job.
     mutating func complete(_ outputs: [EncodedPart]) throws(EngineError) -> EngineOutcome
     /// Takes one output of a barrier that takes each. `complete` then gets none. An error leaves the engine unchanged.
     mutating func take(_ output: EncodedPart, of index: Int) throws(EngineError)
+}
+
+extension JobEngine {
+    /// The needs without the memory.
+    var needs: WorkerNeeds { WorkerNeeds(model: model, precision: precision) }
+
+    func needs(of workers: [WorkerProfile]) throws(RuntimeError) -> WorkerNeeds { needs }
 }
 
 /// Makes engines for requests from clients.

@@ -1,3 +1,4 @@
+internal import Cluster
 internal import ContentHash
 internal import Messages
 internal import Places
@@ -35,7 +36,9 @@ struct RenderEngineFactory: JobEngineFactory {
 
     func makeEngine(_ request: RenderRequest, model reference: String?) throws(RenderError) -> RenderEngine {
         let model = try model(reference)
-        return RenderEngine(machine: try RenderMachine(request: request, model: model, loras: loras), model: model.identity.hex)
+        return RenderEngine(
+            machine: try RenderMachine(request: request, model: model, loras: loras), model: model.identity.hex,
+            memory: JobMemory(request: request, model: model, loras: loras))
     }
 
     /// The model that a client names: by its name on the coordinator, the last part of its path, at least eight digits of its
@@ -90,7 +93,16 @@ struct RenderEngine: JobEngine {
     /// The base of the last barrier, encoded once for all barriers that have it.
     private var base: (hash: String, content: EncodedPart)?
 
-    init(machine: RenderMachine, model: String) { (self.machine, self.model) = (machine, model) }
+    /// Looks at the memory of workers; nil if nobody asks.
+    private let memory: JobMemory?
+
+    init(machine: RenderMachine, model: String, memory: JobMemory? = nil) {
+        (self.machine, self.model, self.memory) = (machine, model, memory)
+    }
+
+    func needs(of workers: [WorkerProfile]) throws(RuntimeError) -> WorkerNeeds {
+        try memory?.needs(needs, machine, of: workers) ?? needs
+    }
 
     var precision: String? { machine.plan.precision == .auto ? nil : machine.plan.precision.rawValue }
 

@@ -107,7 +107,7 @@ extension WorkerLoop {
         var worker = Hello.Worker(
             worker: workerID, slots: options.parameters.slots, credit: credit,
             numericsClass: abilities.numericsClass, precision: abilities.precision, models: abilities.models)
-        (worker.cores, worker.memoryBytes) = (HostProcessors.cores, HostMemory.totalBytes())
+        (worker.cores, worker.memoryBytes) = (HostProcessors.cores, options.memoryBytes)
         worker.heldLeases = held.prefix(WireLimits.leasesPerList).map(\.rawValue)
         worker.unackedResults = unacked.prefix(WireLimits.leasesPerList).map(\.rawValue)
         let hello = Hello(

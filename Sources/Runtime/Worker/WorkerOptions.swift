@@ -35,6 +35,8 @@ public struct WorkerOptions: Sendable {
         set { parameters.slots = max(1, min(newValue, WorkerOptions.largestGroup)) }
     }
     var parameters = WorkerParameters()
+    /// Bytes of memory that it may use, as it tells the coordinator. Tests change them.
+    var memoryBytes = HostMemory.totalBytes()
 
     /// The largest group. The tests compare the bits of groups of up to this size.
     public static let largestGroup = 8

@@ -3,6 +3,7 @@ import CommandSupport
 import Rendering
 import Requests
 import Runtime
+import Sentences
 import StrictJSON
 import TensorCore
 import Weights
