@@ -8,11 +8,13 @@ extension SingleCommands {
         /// The embedded model as a folder on disk.
         static let model = Fixtures.embeddedModel.path
 
-        /// Runs the program and checks its failure.
+        /// Runs the program and checks its failure. The sentence must name what `mentions` holds: files, options and values,
+        /// for its wording is checked where it is made. Returns the sentence.
+        @discardableResult
         static func expectFailure(
-            _ arguments: [String], code: Int32, mentions: String, in folder: Folder, leaves: [String] = [],
+            _ arguments: [String], code: Int32, mentions: String..., in folder: Folder, leaves: [String] = [],
             environment: [String: String] = [:], sourceLocation: SourceLocation = #_sourceLocation
-        ) async throws {
+        ) async throws -> String {
             let program = try Program(arguments, in: folder, environment: environment)
             defer { program.end() }
             let ending = try await program.wait(seconds: 40, sourceLocation: sourceLocation)
@@ -20,10 +22,14 @@ extension SingleCommands {
             #expect(ending == Program.Ending(code: code, signal: 0), "\(lines)", sourceLocation: sourceLocation)
             #expect(lines.count == 1, "one sentence, not \(lines)", sourceLocation: sourceLocation)
             let line = lines.last ?? ""
-            #expect(line.hasPrefix("patchloom") && line.contains(mentions), "\(lines)", sourceLocation: sourceLocation)
+            #expect(line.hasPrefix("patchloom"), "\(lines)", sourceLocation: sourceLocation)
+            for mention in mentions {
+                #expect(line.contains(mention), "\(mention) in \(lines)", sourceLocation: sourceLocation)
+            }
             #expect(program.outputLines.isEmpty, sourceLocation: sourceLocation)
             try await Program.waitUntilNone(marked: folder.mark)
             #expect(folder.names == leaves.sorted(), sourceLocation: sourceLocation)
+            return line
         }
 
         static func render(_ options: [String], _ folder: Folder, output: String? = nil) -> [String] {
@@ -41,13 +47,13 @@ extension SingleCommands {
             (["--structure-fraction", "1.5"], "1.5"),
             (["--structure-fraction", "half"], "half"), (["--stride", "0"], "stride"), (["--patch", "7"], "patch"),
             (["--backend", "abacus"], "abacus"), (["--nonsense"], "--nonsense"), (["stray"], "stray"),
-            (["--eta", "-1"], "eta"), (["--clip-skip", "101"], "clip skip"), (["--clip-skip", "40"], "text encoder"),
+            (["--eta", "-1"], "eta"), (["--clip-skip", "101"], "clip skip"), (["--clip-skip", "40"], "40"),
             (["--guidance-rescale", "2"], "rescale"), (["--detail-cfg-scale", "99"], "detail"),
-            (["--original-size", "512"], "--original-size must be a size such as 1024x768"),
+            (["--original-size", "512"], "'512'"),
             (["--target-size", "1x-2"], "--target-size"), (["--crop-coords-top-left", "1x2"], "--crop-coords-top-left"),
             (["--target-size", "64x64"], "SDXL"), (["--hidiffusion-family", "flux"], "sdxl_playground"),
-            (["--hidiffusion-family", "sdxl"], "profile"), (["-n", "(a:1.2.3)"], "In the negative prompt: The weight"),
-            (["-n", "[a:b:10]"], "Prompt editing"),
+            (["--hidiffusion-family", "sdxl"], "openmoji-24"), (["-n", "(a:1.2.3)"], "(a:1.2.3)"),
+            (["-n", "[a:b:10]"], "[a:b:10]"),
         ])
         func commandLinesThatCannotBeRun(_ options: [String], _ mentions: String) async throws {
             let folder = try Folder()
@@ -68,7 +74,8 @@ extension SingleCommands {
             }
             try Data([1]).write(to: URL(fileURLWithPath: folder.file("a.png")))
             try await Self.expectFailure(
-                Self.render(["--no-clobber"], folder), code: 73, mentions: "exists", in: folder, leaves: ["a.png"])
+                Self.render(["--no-clobber"], folder), code: 73, mentions: folder.file("a.png"), "--no-clobber", in: folder,
+                leaves: ["a.png"])
             #expect(try Data(contentsOf: URL(fileURLWithPath: folder.file("a.png"))) == Data([1]))
         }
 
@@ -77,23 +84,25 @@ extension SingleCommands {
             let folder = try Folder()
             try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file("p.txt")))
             try await Self.expectFailure(
-                ["render", "--prompt-file", folder.file("p.txt"), "-o", folder.file("a.png")], code: 64, mentions: "is empty",
-                in: folder, leaves: ["p.txt"])
+                ["render", "--prompt-file", folder.file("p.txt"), "-o", folder.file("a.png")], code: 64,
+                mentions: folder.file("p.txt"), in: folder, leaves: ["p.txt"])
         }
 
-        /// Files that people have beside their models, or name by mistake.
+        /// Files that people have beside their models, or name by mistake. The sentence names the file and its kind.
         @Test(arguments: [
-            ("x.ckpt", "version https://git-lfs.github.com/spec/v1\n", [], "git lfs pull"),
-            ("x.safetensors", "{\"error\": \"not found\"}", [], "the download has probably failed"),
-            ("v1-inference.yaml", "model:\n", ["--model-config"], "--model-config takes the folder of a model"),
-        ]) func filesThatAreNoModels(_ name: String, _ text: String, _ options: [String], _ mentions: String) async throws {
+            ("x.ckpt", "version https://git-lfs.github.com/spec/v1\n", [], "Git LFS"),
+            ("x.safetensors", "{\"error\": \"not found\"}", [], "JSON"),
+            ("v1-inference.yaml", "model:\n", ["--model-config"], "YAML"),
+        ]) func filesThatAreNoModels(_ name: String, _ text: String, _ options: [String], _ kind: String) async throws {
             let folder = try Folder()
             try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file(name)))
             let path = folder.file(name)
             let given =
                 options.isEmpty
                 ? ["-m", path] : ["-m", Self.model + "/unet/diffusion_pytorch_model.safetensors"] + options + [path]
-            try await Self.expectFailure(Self.render(given, folder), code: 65, mentions: mentions, in: folder, leaves: [name])
+            let sentence = try await Self.expectFailure(
+                Self.render(given, folder), code: 65, mentions: path, kind, in: folder, leaves: [name])
+            for option in options { #expect(sentence.contains(option), "\(sentence)") }
         }
 
         @Test func modelsThatAreNotThere() async throws {
@@ -101,13 +110,15 @@ extension SingleCommands {
             let link = folder.file("link")
             try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: "gone")
             try await Self.expectFailure(
-                Self.render(["-m", link], folder), code: 66, mentions: "a link to gone", in: folder, leaves: ["link"])
+                Self.render(["-m", link], folder), code: 66, mentions: link, " gone", in: folder, leaves: ["link"])
             try FileManager.default.removeItem(atPath: link)
+            let part = Self.model + "/unet"
+            let sentence = try await Self.expectFailure(
+                Self.render(["-m", part], folder), code: 66, mentions: part, in: folder)
+            #expect(sentence.replacing(part, with: "").contains(Self.model), "the folder that was meant: \(sentence)")
+            let file = Self.model + "/unet/config.json"
             try await Self.expectFailure(
-                Self.render(["-m", Self.model + "/unet"], folder), code: 66, mentions: "a part of the model \(Self.model)",
-                in: folder)
-            try await Self.expectFailure(
-                Self.render(["-m", Self.model + "/unet/config.json"], folder), code: 65, mentions: "a JSON file", in: folder)
+                Self.render(["-m", file], folder), code: 65, mentions: file, "JSON", in: folder)
             try await Self.expectFailure(
                 Self.render(["-m", folder.file("nothing")], folder), code: 66, mentions: folder.file("nothing"), in: folder)
         }
@@ -211,7 +222,7 @@ extension SingleCommands {
             let folder = try Folder()
             try await Self.expectFailure(
                 ["render", "-p", "a red apple", "-W", "4096", "-H", "4096", "--quiet", "-o", folder.file("a.png")], code: 73,
-                mentions: "No temporary file can be used in /nowhere", in: folder, environment: ["TMPDIR": "/nowhere"])
+                mentions: "/nowhere", "TMPDIR", in: folder, environment: ["TMPDIR": "/nowhere"])
         }
 
         /// A small picture needs none.

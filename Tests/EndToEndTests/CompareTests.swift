@@ -110,7 +110,7 @@ extension EndToEnd {
                 (["--method", "cut"], "--methods"), (["--hidiffusion", "on"], "--methods"), (["-i", "a.png"], "-i"),
                 (["--methods", "direct", "--stride", "64"], "--stride"),
                 (["--methods", "hidiffusion", "--scale", "1"], "hidiffusion at 128"),
-                (["--scale", "64"], "8192"), (["--cell", "1"], "--cell"), (["-W", "100", "-H", "256"], "multiple of 8"),
+                (["--scale", "64"], "8192"), (["--cell", "1"], "--cell"), (["-W", "100", "-H", "256"], "width of 100 px"),
                 (["-W", "256"], "--height"),
                 (["--scale", "2,2.01"], "twice"), (["-W", "0", "-H", "-8"], "64 to"),
             ] as [([String], String)])

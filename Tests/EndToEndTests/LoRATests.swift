@@ -124,21 +124,23 @@ extension SingleCommands {
         private static let tiny = Fixtures.folder.appendingPathComponent("golden/models/lora/tiny-sd15-kohya-f16.safetensors")
             .path
 
-        @Test(arguments: [
-            (["--lora", "nowhere.safetensors:0.5"], 66, "nowhere.safetensors"), (["--lora", "INK:nan"], 64, "nan"),
-            (["--lora", "INK:1e9"], 64, "1000000000"), (["--lora", ""], 64, "name"),
-            (["--lora", "LORAS"], 65, "is a folder, and a LoRA is a .safetensors file"),
-            (["--lora", "LORAS/gone.safetensors"], 66, "a link to /mnt/none"),
-            (["--lora", "gone", "--lora-model-dir", "LORAS"], 66, "a link to /mnt/none"),
-            (["--lora", "old", "--lora-model-dir", "LORAS"], 65, "old.pt is a pickle"),
-            (["--lora", "two", "--lora-model-dir", "LORAS"], 64, "two.SAFETENSORS"),
-            (["--lora", "pen", "--lora-model-dir", "LORAS"], 66, "pen.safetensors"),
-            (["--lora", "../loras/ink", "--lora-model-dir", "LORAS"], 66, "../loras/ink"),
-            (["--lora-model-dir", "LORAS/no"], 66, "--lora-model-dir"), (["--lora-model-dir", "INK"], 65, "not a folder"),
-            (["-n", "a <lora:ink:1>", "--lora-model-dir", "LORAS"], 64, "negative prompt"),
-            (["--lora", "TINY:1"], 65, "text of width 24"), (["--lora", "CONFIG"], 65, "safetensors"),
-        ])
-        func whatCannotBeAppliedIsRefused(_ options: [String], _ code: Int32, _ mentions: String) async throws {
+        @Test(
+            arguments: [
+                (["--lora", "nowhere.safetensors:0.5"], 66, ["nowhere.safetensors"]), (["--lora", "INK:nan"], 64, ["nan"]),
+                (["--lora", "INK:1e9"], 64, ["1000000000"]), (["--lora", ""], 64, ["name"]),
+                (["--lora", "LORAS"], 65, ["LORAS ", "--lora-model-dir"]),
+                (["--lora", "LORAS/gone.safetensors"], 66, ["LORAS/gone.safetensors", " /mnt/none"]),
+                (["--lora", "gone", "--lora-model-dir", "LORAS"], 66, ["LORAS/gone.safetensors", " /mnt/none"]),
+                (["--lora", "old", "--lora-model-dir", "LORAS"], 65, ["LORAS/old.pt", "pickle"]),
+                (["--lora", "two", "--lora-model-dir", "LORAS"], 64, ["two.SAFETENSORS"]),
+                (["--lora", "pen", "--lora-model-dir", "LORAS"], 66, ["pen.safetensors"]),
+                (["--lora", "../loras/ink", "--lora-model-dir", "LORAS"], 66, ["../loras/ink"]),
+                (["--lora-model-dir", "LORAS/no"], 66, ["--lora-model-dir"]),
+                (["--lora-model-dir", "INK"], 65, ["INK", "--lora-model-dir"]),
+                (["-n", "a <lora:ink:1>", "--lora-model-dir", "LORAS"], 64, ["<lora:"]),
+                (["--lora", "TINY:1"], 65, ["TINY", "width 24"]), (["--lora", "CONFIG"], 65, ["CONFIG", "safetensors"]),
+            ] as [([String], Int32, [String])])
+        func whatCannotBeAppliedIsRefused(_ options: [String], _ code: Int32, _ mentions: [String]) async throws {
             let folder = try Self.folder()
             try Data("{}{}{}{}".utf8).write(to: URL(fileURLWithPath: folder.file("loras/config.json")))
             try Data([0x80, 2, 0x7D]).write(to: URL(fileURLWithPath: folder.file("loras/old.pt")))
@@ -151,17 +153,18 @@ extension SingleCommands {
                 ("INK", folder.file("loras/ink.safetensors")), ("LORAS", folder.file("loras")), ("TINY", Self.tiny),
                 ("CONFIG", folder.file("loras/config.json")),
             ]
-            let options = options.map { option in
-                places.reduce(option) { $0.replacingOccurrences(of: $1.0, with: $1.1) }
+            func placed(_ words: [String]) -> [String] {
+                words.map { word in places.reduce(word) { $0.replacingOccurrences(of: $1.0, with: $1.1) } }
             }
-            try await BadInputTests.expectFailure(
-                BadInputTests.render(options, folder), code: code, mentions: mentions, in: folder, leaves: ["loras"])
+            let sentence = try await BadInputTests.expectFailure(
+                BadInputTests.render(placed(options), folder), code: code, in: folder, leaves: ["loras"])
+            for mention in placed(mentions) { #expect(sentence.contains(mention), "\(mention) in \(sentence)") }
         }
 
         @Test(arguments: [
             ("a <lora:ink:1>", 66, "--lora-model-dir"), ("a <lora:ink:strong>", 64, "strong"),
-            ("a <lora:ink:1:0.5:8>", 64, "third number"), ("a <lora:ink:dyn=8>", 64, "dyn"),
-            ("a <lora:ink", 64, "without an end"),
+            ("a <lora:ink:1:0.5:8>", 64, "<lora:ink:1:0.5:8>"), ("a <lora:ink:dyn=8>", 64, "dyn"),
+            ("a <lora:ink", 64, "\"<lora:\""),
         ])
         func tagsThatCannotBeAppliedAreRefused(_ prompt: String, _ code: Int32, _ mentions: String) async throws {
             let folder = try Folder()

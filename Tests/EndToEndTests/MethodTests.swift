@@ -68,12 +68,12 @@ extension EndToEnd {
         }
 
         @Test(arguments: [
-            (["--stages", "1,x"], "--stages"), (["--stages", "2,1"], "rising"), (["--blend", "soft"], "uniform, feather"),
+            (["--stages", "1,x"], "--stages"), (["--stages", "2,1"], "2.0,1.0"), (["--blend", "soft"], "uniform, feather"),
             (["--structure", "none"], "patches, whole"), (["--hires-upscaler", "esrgan"], "lanczos"),
             (["--hidiffusion-raunet", "yes"], "on or off"), (["--hidiffusion-t1", "2"], "T1"),
-            (["--jitter", "4"], "multiple of 8"),
-            (["--denoising-strength", "0"], "above 0"), (["--method", "hires", "--stride", "64"], "--hires-tiled"),
-            (["--method", "hiress"], "multidiffusion"), (["--hires-tiled"], "method hires"),
+            (["--jitter", "4"], "jitter of 4 px"),
+            (["--denoising-strength", "0"], "0.0"), (["--method", "hires", "--stride", "64"], "--hires-tiled"),
+            (["--method", "hiress"], "multidiffusion"), (["--hires-tiled"], "--method hires"),
         ])
         func whatIsWrongIsSaidBeforeAnythingRuns(_ options: [String], _ part: String) async throws {
             let folder = try Folder()

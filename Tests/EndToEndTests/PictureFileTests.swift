@@ -82,7 +82,7 @@ extension SingleCommands {
                 let mask = try Self.write(bytes, "mask.png", in: folder)
                 try await BadInputTests.expectFailure(
                     ["render", "-p", "x", "-i", picture, "--mask", mask, "-o", folder.file("a.png")], code: 64,
-                    mentions: "marks no pixel", in: folder, leaves: ["mask.png", "source.png"])
+                    mentions: "mask", in: folder, leaves: ["mask.png", "source.png"])
             }
         }
 
@@ -127,7 +127,7 @@ extension SingleCommands {
             #expect(try await Self.render(["-i", ignored], in: folder) == Self.render(["-i", lying], in: folder))
         }
 
-        /// Both options say what kind of file it is.
+        /// Both options name the file and its kind.
         @Test func filesThatAreNoPictures() async throws {
             let folder = try Folder()
             let picture = try Self.source(in: folder)
@@ -135,27 +135,27 @@ extension SingleCommands {
             try FileManager.default.createSymbolicLink(atPath: folder.file("link.png"), withDestinationPath: "blobs/0123")
             try FileManager.default.createSymbolicLink(atPath: folder.file("loop.png"), withDestinationPath: "loop.png")
             let jpeg = try SamplePictures.bytes("ycc420.jpg")
-            func expect(_ path: String, _ code: Int32, _ mentions: String) async throws {
+            func expect(_ path: String, _ code: Int32, _ mention: String) async throws {
                 for options in [["-i", path], ["-i", picture, "--mask", path]] {
                     try await BadInputTests.expectFailure(
-                        ["render", "-p", "x"] + options + ["-o", folder.file("a.png")], code: code, mentions: mentions,
-                        in: folder,
-                        leaves: ["link.png", "loop.png", "source.png", "x.png"])
+                        ["render", "-p", "x"] + options + ["-o", folder.file("a.png")], code: code, mentions: path, mention,
+                        in: folder, leaves: ["link.png", "loop.png", "source.png", "x.png"])
                 }
             }
-            for (bytes, mentions) in [
-                (Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n".utf8), "git lfs pull"),
-                (Array("<!doctype html>\n<title>Not found</title>".utf8), "HTML page"),
-                ([64, 0, 0, 0, 0, 0, 0, 0] + Array("{\"a\":{}}".utf8), "safetensors"), ([], "is empty"),
-                (Array("GIF89a".utf8) + [1, 0, 1, 0, 0, 0, 0], "a GIF"), (Array(jpeg.prefix(500)), "damaged JPEG"),
-                (try SamplePictures.bytes("animated.webp"), "animated WebP"),
+            for (bytes, kind) in [
+                (Array("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n".utf8), "Git LFS"),
+                (Array("<!doctype html>\n<title>Not found</title>".utf8), "HTML"),
+                ([64, 0, 0, 0, 0, 0, 0, 0] + Array("{\"a\":{}}".utf8), "safetensors"), ([], "empty"),
+                (Array("GIF89a".utf8) + [1, 0, 1, 0, 0, 0, 0], "GIF"), (Array(jpeg.prefix(500)), "damaged JPEG"),
+                (try SamplePictures.bytes("animated.webp"), "animated"),
             ] {
                 _ = try Self.write(bytes, "x.png", in: folder)
-                try await expect(path, 65, mentions)
+                try await expect(path, 65, kind)
             }
-            try await expect(folder.path, 65, "is a folder")
-            try await expect(folder.file("link.png"), 66, "link.png is a link to blobs/0123, which is not there; mend the link")
-            try await expect(folder.file("loop.png"), 66, "loop.png is a link to loop.png, from where links lead in a circle")
+            try await expect(folder.path, 65, "folder")
+            // The targets of the links.
+            try await expect(folder.file("link.png"), 66, " blobs/0123")
+            try await expect(folder.file("loop.png"), 66, " loop.png")
             try await expect(folder.file("none.png"), 66, "none.png")
         }
     }

@@ -44,7 +44,7 @@ extension SingleCommands {
                 let program = try Program(["plan", "-p", "a fox", "--precision", precision], in: folder)
                 defer { program.end() }
                 #expect(try await program.wait().code == 0, "\(program.errorLines)")
-                #expect(program.outputLines.contains("networks in \(precision)"), "\(program.outputLines)")
+                #expect(program.outputLines.contains { $0.hasSuffix(" \(precision)") }, "\(program.outputLines)")
             }
         }
 
@@ -62,7 +62,9 @@ extension SingleCommands {
             let client = try Program(
                 submit + ["--precision", "bf16", "-o", elsewhere.file("a.png")], in: elsewhere)
             defer { client.end() }
-            try await client.waitForLine(containing: "computes in bf16")
+            try await client.waitForLine(containing: "--precision")
+            let told = client.errorLines.filter { $0.contains("--precision") }
+            #expect(told.allSatisfy { $0.hasPrefix("waiting: ") && $0.contains("bf16") }, "\(told)")
             try needs(Self.hasBF16, "bf16")
             _ = try Program(worker + ["bf16"], in: folder)
             #expect(try await client.wait().code == 0, "\(client.errorLines)")

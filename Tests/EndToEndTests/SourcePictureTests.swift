@@ -162,13 +162,13 @@ extension SingleCommands {
             }
             try await expect(["--mask", mask], 64, "-i")
             try await expect(["--strength", "0.5"], 64, "-i")
-            try await expect(["-i", source, "--mask", mask], 64, "as large as the picture")
+            try await expect(["-i", source, "--mask", mask], 64, "64×64")
             try await expect(["-i", source, "--strength", "0"], 64, "strength")
-            try await expect(["-i", source, "--strength", "0.1"], 64, "raise the strength")
+            try await expect(["-i", source, "--strength", "0.1"], 64, "strength of 0.1")
             try await expect(["-i", source, "-W", "100"], 64, "100")
             // The program says it at once, not after it has enlarged the picture.
             try await expect(["-i", source, "-W", "16380", "-H", "16380"], 64, "16380")
-            try await expect(["-i", source, "-W", "16384", "-H", "16384"], 64, "scale it down")
+            try await expect(["-i", source, "-W", "16384", "-H", "16384"], 64, "768 MiB")
             try await expect(["-i", folder.file("missing.png")], 66, "missing.png")
             try await expect(["-i", folder.file("text.png")], 65, "text.png")
             try await expect(["-b", "0"], 64, "batch-count")

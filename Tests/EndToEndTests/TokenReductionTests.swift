@@ -75,9 +75,10 @@ extension SingleCommands {
                 (["--todo-scope", "all"], "--todo-factor"),
                 (["--todo-factor", "2", "--token-stages", "first"], "all, later"),
                 (["--token-stages", "later"], "--tome-ratio"),
-                (["--tome-ratio", "0.5", "--tome-hires-ratio", "2"], "2.0"), (["--tome-hires-ratio", "0.5"], "has one stage"),
-                (["--tome-ratio", "0.5", "--tome-hires-ratio", "0.2", "--tome-final-ratio", "0.3"], "leave one out"),
-                (["--tome-ratio", "0.5", "--tome-hires-ratio", "0.2"], "has one stage"),
+                (["--tome-ratio", "0.5", "--tome-hires-ratio", "2"], "2.0"),
+                (["--tome-hires-ratio", "0.5"], "--tome-hires-ratio"),
+                (["--tome-ratio", "0.5", "--tome-hires-ratio", "0.2", "--tome-final-ratio", "0.3"], "--tome-final-ratio"),
+                (["--tome-ratio", "0.5", "--tome-hires-ratio", "0.2"], "--tome-hires-ratio"),
             ]
             for (options, word) in wrong {
                 let program = try await plan(options)

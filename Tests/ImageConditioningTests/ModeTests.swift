@@ -44,6 +44,9 @@ import Testing
         for strength in [0.0999, 0, -0.1, 1.01, .nan, .infinity] {
             #expect(throws: ConditioningError.self) { try ImageMode.inpaintNine.firstCall(sampler, strength: strength) }
         }
+        let little = #expect(throws: ConditioningError.self) { try ImageMode.imageToImage.firstCall(sampler, strength: 0.05) }
+        #expect(
+            little?.message == "A strength of 0.05 leaves none of the 10 steps to do: raise the strength or the steps.")
     }
 
     /// All methods, except the methods for models that were trained otherwise.

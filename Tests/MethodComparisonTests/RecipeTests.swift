@@ -78,7 +78,11 @@ import Weights
         do {
             _ = try machine(128)
             Issue.record("128 px have no room for a stage of 128 px")
-        } catch { #expect((error as? RenderError)?.message.contains("up to the picture of 128×128") == true) }
+        } catch {
+            let found = error as? RenderError
+            #expect(found?.faults.map(\.setting) == [.stages], "\(error)")
+            #expect(found?.message.contains("128×128") == true, "\(error)")
+        }
     }
 
     @Test func autoIsWhatRenderDoes() throws {

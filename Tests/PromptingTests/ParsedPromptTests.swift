@@ -50,7 +50,8 @@ import Testing
     ])
     func aWeightThatIsNoNumberIsRefused(_ prompt: String) {
         let error = promptError { _ = try ParsedPrompt(prompt) }
-        #expect(error?.message.contains("write it as (text:1.3)") == true, "\(prompt)")
+        #expect(error?.message.hasPrefix("The weight \"") == true, "\(prompt)")
+        #expect(error?.message.contains("\" is no number: write it as (text:1.3)") == true, "\(prompt)")
     }
 
     @Test(arguments: ["(a:101)", "(a:-100.5)", String(repeating: "(", count: 60) + "a", "((a:11):11)"])
@@ -71,6 +72,8 @@ import Testing
     @Test(arguments: ["[a:b:10]", "[a:0.5]", "[a::0.5]", "[:b: 3 ]", "x [(a):b:2] y", "[a|b]", "[cow|horse|]", "([a|b]:1.2)"])
     func editingAndAlternationAreRefused(_ prompt: String) {
         let error = promptError { _ = try ParsedPrompt(prompt) }
+        let what = prompt.contains("|") ? "Alternation" : "Prompt editing"
+        #expect(error?.message.hasPrefix("\(what) as in \"") == true, "\(prompt)")
         #expect(error?.message.contains("is not supported: write") == true, "\(prompt)")
     }
 

@@ -64,6 +64,9 @@ import Weights
         }
         #expect(mask.category == .invalid)
         #expect(mask.faults == [SettingFault(.mask)])
+        #expect(
+            mask.sentence.spelled(\.key)
+                == "The mask has 64×72 px, but the picture has 64×64: make the mask as large as the picture.")
         let missing = try WordsTests.refusal { $0.picture = .file("/nowhere/a.png") }
         #expect(missing.category == .notFound && missing.sentence.spelled(\.key).contains("/nowhere/a.png"))
         let damaged = try WordsTests.refusal { $0.picture = .bytes(Array(Self.picture(64, 64, grey: 1).dropLast(40))) }

@@ -67,11 +67,7 @@ struct LoRAOnFarmTests {
         }
         // A job fails if all present workers lack a file, so all must be present.
         while coordinator.workerCount < workers.count { try await Task.sleep(for: .milliseconds(10)) }
-        for await event in try coordinator.submit(request).events {
-            if case .finished(let result) = event { return result }
-            if case .failed(let error) = event { throw error }
-        }
-        throw RuntimeError(.internalFault, "The job ended without a result.")
+        return try await coordinator.submit(request).result()
     }
 
     /// The picture of one worker, rendered once for all tests.
@@ -113,7 +109,7 @@ struct LoRAOnFarmTests {
         for (change, code, mentions): ((inout RenderRequest) -> Void, RuntimeError.Code, String) in [
             ({ $0.loras = [LoRASelection(name: "pen")] }, .notFound, "pen.safetensors"),
             ({ $0.loras = [LoRASelection(name: "../worker/b")] }, .usage, "../worker/b"),
-            ({ $0.negativePrompt = "<lora:ink:1>" }, .usage, "negative prompt"),
+            ({ $0.negativePrompt = "<lora:ink:1>" }, .usage, "<lora:"),
         ] {
             var bad = request
             change(&bad)

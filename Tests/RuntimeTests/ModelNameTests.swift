@@ -26,11 +26,7 @@ struct ModelNameTests {
     }
 
     private static func picture(_ coordinator: Coordinator, _ model: String?) async throws -> RenderResult {
-        for await event in try coordinator.submit(request, model: model).events {
-            if case .finished(let result) = event { return result }
-            if case .failed(let error) = event { throw error }
-        }
-        throw RuntimeError(.internalFault, "The job ended without a result.")
+        try await coordinator.submit(request, model: model).result()
     }
 
     @Test("a job gets the model whose identity, digits or stored name it gives")

@@ -44,11 +44,7 @@ struct RenderOnFarmTests {
             for worker in farm { worker.terminate() }
             coordinator.shutdown()
         }
-        for await event in try coordinator.submit(request).events {
-            if case .finished(let result) = event { return result }
-            if case .failed(let error) = event { throw error }
-        }
-        throw RuntimeError(.internalFault, "The job ended without a result.")
+        return try await coordinator.submit(request).result()
     }
 
     /// The picture of one worker with one thread, rendered once for all tests.

@@ -103,6 +103,17 @@ final class TestFarm: Sendable {
     }
 }
 
+extension RenderJob {
+    /// Waits for the picture. Throws the error of a job that fails.
+    func result() async throws -> RenderResult {
+        for await event in events {
+            if case .finished(let result) = event { return result }
+            if case .failed(let error) = event { throw error }
+        }
+        throw RuntimeError(.internalFault, "The events are over, and none of them was the last.")
+    }
+}
+
 extension JobEvent {
     var parameters: String? {
         if case .finished(let result) = self { return result.parameters }

@@ -178,6 +178,21 @@ import Testing
         }
     }
 
+    /// A user's wrong choice has another remedy than a model's wrong configuration.
+    @Test func theRemedyNamesTheOtherSamplers() throws {
+        for (members, own, others) in [
+            (["_class_name": "EulerDiscreteScheduler", "use_beta_sigmas": true], .euler, "ddim."),
+            (["_class_name": "UniPCMultistepScheduler", "use_flow_sigmas": true], .unipc, "euler."),
+            (["_class_name": "PNDMScheduler", "rescale_betas_zero_snr": true], .pndm, "ddim, euler or dpm++2m."),
+        ] as [([String: JSONValue], SamplingMethod, String)] {
+            let configuration = try Self.configuration(own, changing: members)
+            let ofModel = #expect(throws: SamplerError.self) { try Sampler(configuration, steps: 4) }
+            #expect(ofModel?.message.hasSuffix("choose another sampling method: \(others)") == true, "\(ofModel as Any)")
+            let ofUser = #expect(throws: SamplerError.self) { try Sampler(configuration, method: own, steps: 4) }
+            #expect(ofUser?.message.hasSuffix(" choose \(others)") == true, "\(ofUser as Any)")
+        }
+    }
+
     /// Every content of the file gives a sampler with finite numbers, or an error in a sentence.
     @Test func hostileConfigurationsNeverTrap() throws {
         let classes = [

@@ -168,8 +168,8 @@ private func tokenizer(
     func rulesThatWereLostAreMissed(merges: JSONValue) throws {
         let error = tokenizingError { _ = try tokenizer(smallDocument.changing(["model", "merges"], to: merges)) }
         #expect(error?.code == .malformedMerges, "\(error as Any)")
-        #expect(
-            error?.message.hasPrefix("tokenizer.json, model.merges: no rule makes the token \"ab") == true, "\(error as Any)")
+        #expect(error?.message.hasPrefix("tokenizer.json, model.merges: ") == true, "\(error as Any)")
+        #expect(error?.message.contains(" \"ab") == true, "the token: \(error as Any)")
     }
 
     @Test(

@@ -2,6 +2,7 @@ import Acceleration
 import DiffusionModels
 import PatchGeometry
 import Samplers
+import Sentences
 import TensorCore
 import TestSupport
 import Testing
@@ -126,7 +127,9 @@ import Weights
             wanted.hiDiffusion = .on
             let error = refusal { _ = try RenderMachine(request: wanted, model: model) }
             #expect(error?.code == .invalidRequest && error?.isSentence == true)
-            #expect(error?.message.contains("HiDiffusion needs a U-Net input of at least") == true)
+            #expect(error?.faults.map(\.setting) == [.hidiffusion])
+            // One and a half times the native size.
+            #expect(error?.message.contains("192 px") == true, "\(error as Any)")
         }
         #expect(RAUNetSwitches(profile: .sdxl, height: 16, width: 16, steps: 10, step: 2, native: 16).pool, "unguarded")
     }

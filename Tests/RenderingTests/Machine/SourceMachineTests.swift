@@ -4,6 +4,7 @@ import Places
 import RandomStreams
 import Rendering
 import Samplers
+import Sentences
 import StrictJSON
 import TestSupport
 import Testing
@@ -154,7 +155,9 @@ struct SourceMachineTests {
         #expect(renderError { try request.validated() }?.message.contains("(-i)") == true)
         // One of eight steps is the least.
         request = try Self.request(64, 64, masked: false, strength: 0.1)
-        #expect(renderError { _ = try Self.machine(request) }?.message.contains("raise the strength") == true)
+        let little = renderError { _ = try Self.machine(request) }
+        #expect(little?.faults.map(\.setting) == [.steps, .strength], "\(little as Any)")
+        #expect(little?.message.contains("0.1") == true, "\(little as Any)")
         // The white line is so thin that no latent point is white.
         var line = [UInt8](repeating: 0, count: 64 * 64)
         line[33 * 64 + 33] = 1

@@ -43,18 +43,24 @@ import Weights
     /// A user's wrong choice has another remedy than a model's wrong configuration.
     @Test(
         arguments: [
-            ("EulerDiscreteScheduler", "use_beta_sigmas", SamplingMethod.euler, "ddim."),
-            ("UniPCMultistepScheduler", "use_flow_sigmas", .unipc, "euler."),
-            ("PNDMScheduler", "rescale_betas_zero_snr", .pndm, "ddim, euler or dpm++2m."),
-        ] as [(String, String, SamplingMethod, String)])
-    func theRemedyNamesTheOption(_ name: String, _ key: String, _ own: SamplingMethod, _ others: String) throws {
+            ("EulerDiscreteScheduler", "use_beta_sigmas", SamplingMethod.euler, [.ddim]),
+            ("UniPCMultistepScheduler", "use_flow_sigmas", .unipc, [.euler]),
+            ("PNDMScheduler", "rescale_betas_zero_snr", .pndm, [.ddim, .euler, .dpmpp2m]),
+        ] as [(String, String, SamplingMethod, [SamplingMethod])])
+    func theRemedyNamesTheOtherSamplers(
+        _ name: String, _ key: String, _ own: SamplingMethod, _ others: [SamplingMethod]
+    ) throws {
         let model = try ModelDescription(
             source: ModelVariant.source(
                 changing: "scheduler/scheduler_config.json", ["_class_name": .string(name), key: true]))
-        let inspected = refusal { try model.checkOwnSampler() }
-        #expect(inspected?.message.hasSuffix("choose another sampling method: \(others)") == true, "\(inspected as Any)")
-        let chosen = refusal { _ = try RenderMachine(request: request { $0.samplingMethod = own }, model: model) }
-        #expect(chosen?.message.hasSuffix(" choose \(others)") == true, "\(chosen as Any)")
+        let inspected = try #require(refusal { try model.checkOwnSampler() })
+        let chosen = try #require(
+            refusal { _ = try RenderMachine(request: request { $0.samplingMethod = own }, model: model) })
+        #expect(inspected.message != chosen.message, "\(chosen)")
+        for message in [inspected.message, chosen.message] {
+            #expect(message.contains(key), "\(message)")
+            for other in others { #expect(message.contains(" \(other.rawValue)"), "\(message)") }
+        }
     }
 
     /// A schedule of fewer steps than a picture usually takes is used whole. No model is refused for steps that nobody asked

@@ -54,7 +54,7 @@ import Weights
             ("LatentConsistencyModelPipeline", " (a latent consistency model)"), ("SomethingElse", ""),
         ] {
             expectRefusal(
-                .badModel, "is made for the pipeline \"\(name)\"\(kind), which is not supported: choose",
+                .badModel, "is made for the pipeline \"\(name)\"\(kind), which is not supported: choose a model of",
                 try ModelVariant.source(changing: "model_index.json", ["_class_name": .string(name)])
             )
         }

@@ -68,7 +68,8 @@ extension RealFilesTests {
                 let error = #expect(throws: WeightsError.self) {
                     try open(["_class_name": pipeline, component: ["x", .string(name)]])
                 }
-                #expect(error?.message.contains("which is not supported: choose a model of") == true, "\(error as Any)")
+                #expect(error?.code == .unsupportedModel, "\(error as Any)")
+                #expect(error?.message.contains(pipeline.canonicalText) == true, "\(error as Any)")
             }
         }
     }

@@ -152,13 +152,13 @@ import Weights
             ),
             ("rising multiples", { ($0.method, $0.stages) = (.cut, [2, 1]) }),
             ("rising multiples", { ($0.method, $0.stages) = (.cut, [0.5]) }),
-            ("A denoising strength of 0.0 is not possible", { ($0.method, $0.refinement.strength) = (.hires, 0) }),
-            ("A strength of 0.01 leaves none", { ($0.method, $0.refinement.strength) = (.hires, 0.01) }),
-            ("1001 hires steps are not possible", { ($0.method, $0.refinement.steps) = (.hires, 1001) }),
+            ("denoising strength of 0.0", { ($0.method, $0.refinement.strength) = (.hires, 0) }),
+            ("strength of 0.01", { ($0.method, $0.refinement.strength) = (.hires, 0.01) }),
+            ("1001 hires steps", { ($0.method, $0.refinement.steps) = (.hires, 1001) }),
             ("cannot start from a picture", { ($0.method, $0.source) = (.hires, picture) }),
             ("cannot start from a picture", { ($0.method, $0.stages, $0.source) = (.cut, [1], picture) }),
             ("A jitter of 40 px would leave gaps", { ($0.method, $0.jitter) = (.cut, 40) }),
-            ("A jitter of 12 px is not a multiple of 8", { ($0.method, $0.jitter) = (.cut, 12) }),
+            ("jitter of 12 px", { ($0.method, $0.jitter) = (.cut, 12) }),
             (
                 "nothing is left of HiDiffusion",
                 { ($0.hiDiffusionSettings.raunet, $0.hiDiffusionSettings.windows) = (false, false) }

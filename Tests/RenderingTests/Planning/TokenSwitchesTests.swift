@@ -128,12 +128,15 @@ import Weights
                 }, "--tome-hires-ratio has no effect with --token-stages later"
             ),
             ({ $0.merging?.laterRatio = 0 }, "above 0"),
-            ({ ($0.stages, $0.end) = (.later, 0.4) }, "no call of a later stage"),
+            ({ ($0.stages, $0.end) = (.later, 0.4) }, "Token steps from 0.0 to 0.4 hold no call of a later stage: choose"),
+            ({ $0.end = 0.02 }, "Token steps from 0.0 to 0.02 hold no call of the network: choose"),
         ] as [((inout TokenReductionRequest) -> Void, String)] {
             let error = renderError { _ = try switches(hires(tokens(0.5, nil, change))) }
             #expect(error?.message.contains(part) == true, "\(part): \(String(describing: error))")
         }
-        #expect(throws: RenderError.self) { try switches(direct(half)) }
+        let single = renderError { _ = try switches(direct(half)) }
+        let refusal = "--token-stages needs a later stage, but this picture has one stage: "
+        #expect(single?.message.hasPrefix(refusal) == true, "\(single as Any)")
     }
 
     /// RAU-Net leaves blocks of few tokens alone. A request that reaches no other blocks is refused with this reason. If only

@@ -76,15 +76,17 @@ import Testing
             (.detailCfgScale, "guidance scale of nan in the detail phase", { $0.detailGuidanceScale = .nan }),
             (.guidanceRescale, "guidance rescale of 1.1", { $0.guidanceRescale = 1.1 }),
             (.guidanceRescale, "guidance rescale of nan", { $0.guidanceRescale = .nan }),
-            (.prompt, "In the prompt: The weight \"1..2\"", { $0.prompt = "<lora:ink:0.5> (a:1..2)" }),
-            (.negativePrompt, "In the negative prompt: Alternation", { $0.negativePrompt = "[a|b]" }),
+            (.prompt, "In the prompt: ", { $0.prompt = "<lora:ink:0.5> (a:1..2)" }),
+            (.prompt, "\"(a:1..2)\"", { $0.prompt = "<lora:ink:0.5> (a:1..2)" }),
+            (.negativePrompt, "In the negative prompt: ", { $0.negativePrompt = "[a|b]" }),
+            (.negativePrompt, "\"[a|b]\"", { $0.negativePrompt = "[a|b]" }),
             (.clipSkip, "clip skip of 0", { $0.clipSkip = 0 }), (.clipSkip, "clip skip of 101", { $0.clipSkip = 101 }),
             (.originalSize, "original size of 0×8", { $0.originalSize = SizeConditioning.Size(width: 0, height: 8) }),
             (.targetSize, "target size of 8×16385", { $0.targetSize = SizeConditioning.Size(width: 8, height: 16385) }),
             (.cropCoordsTopLeft, "crop at -1,0 px", { $0.cropTopLeft = SizeConditioning.Corner(top: -1, left: 0) }),
             (.patch, "patch of 32 px", { $0.patch = 32 }), (.patch, "patch of 100 px", { $0.patch = 100 }),
             (.stride, "stride of 0 px", { $0.stride = 0 }), (.stride, "stride of 4 px", { $0.stride = 4 }),
-            (.stride, "stride of 136 px would leave gaps", { ($0.patch, $0.stride) = (128, 136) }),
+            (.stride, "stride of 136 px", { ($0.patch, $0.stride) = (128, 136) }),
         ]
         for (setting, part, change) in cases {
             let error = refusal { try request(change).validated() }
@@ -111,6 +113,9 @@ import Testing
         #expect(
             fault { ($0.patch, $0.stride) = (128, 136) }
                 == [SettingFault(.stride, value: 136, possible: .numbers(8...128, multiple: 8))])
+        #expect(
+            fault { ($0.method, $0.jitter) = (.cut, 12) }
+                == [SettingFault(.jitter, value: 12, possible: .numbers(0...16384, multiple: 8))])
         #expect(fault { $0.stages = [2, 1] } == [SettingFault(.stages, value: [.number(2), .number(1)])])
         #expect(fault { $0.guidanceScale = 50.1 }?.first?.value == .number(50.1), "not as the nearest double of a float")
         var tokens = TokenReductionRequest()

@@ -1,5 +1,6 @@
 import Acceleration
 import Rendering
+import Sentences
 import StrictJSON
 import TestSupport
 import Testing
@@ -90,7 +91,8 @@ import Testing
         }
         var late = tome()
         (late.start, late.end) = (0, 0.02)
-        #expect(renderError { _ = try plan(late) }?.message.contains("hold no call of") == true)
+        let never = renderError { _ = try plan(late) }
+        #expect(never?.faults.map(\.setting) == [.tokenSteps] && never?.message.contains("0.02") == true, "\(never as Any)")
     }
 
     // MARK: Refusals and JSON

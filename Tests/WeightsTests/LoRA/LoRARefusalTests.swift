@@ -75,9 +75,10 @@ import Weights
 
     @Test func aFileForAnotherFamilySaysSo() {
         let crossK = "lora_unet_down_blocks_0_attentions_0_transformer_blocks_0_attn2_to_k"
-        for (width, name) in [(768, "Stable Diffusion 1.x"), (1024, "Stable Diffusion 2.x"), (2048, "SDXL")] {
+        for (width, family) in [(768, ModelKind.sd1), (1024, .sd2), (2048, .sdxl)] {
             let error = refusal(pair(crossK, down: [2, width]))
-            expect(error, .misshapenTensor, mentions: [name, "[2, \(width)]", "[2, 3]", "text of width 3"])
+            let known = "for \(family.title) (text of width \(width)), "
+            expect(error, .misshapenTensor, mentions: [known, "[2, \(width)]", "[2, 3]", "a model with text of width 3"])
         }
         let second = pair("lora_te2_text_model_encoder_layers_0_self_attn_q_proj", up: [3, 2], down: [2, 3])
         expect(refusal(second), .unusedTensors, mentions: ["SDXL", "second text encoder", "lora_te2"])

@@ -55,8 +55,26 @@ import Weights
             // "down.1" is not the parent of "down.10".
             try weights["down"][1].requireAllConsumed()
             #expect(weightsError { try weights["down"].requireAllConsumed() }?.message.contains("down.10.conv.bias") == true)
+            // With the remedies behind it.
+            let one = "test.safetensors holds 1 tensor (\"down.10.conv.bias\") that the network does not know; leave it out by "
+            let alone = weightsError { try weights.requireAllConsumed(ignoring: ["position_ids", "none"]) }
+            #expect(alone?.message.hasPrefix(one + "--ignore-unknown-tensors or, ") == true, "\(alone as Any)")
             try weights.requireAllConsumed(ignoring: ["down.10.", "position_ids", "none"])
             #expect(weightsError { try weights.requireAllConsumed(ignoring: ["down.10.", "none"]) } != nil)
+        }
+    }
+
+    /// The notes say what a network leaves out because the user wants it so.
+    @Test func leftOutTensorsAreNoted() throws {
+        try withScope { weights throws in
+            #expect(
+                weights.unknownNote(ignoring: ["down.0.", "position_ids", "none"])
+                    == "test.safetensors holds 1 tensor (\"down.10.conv.bias\") that the network does not know; it is left out")
+            #expect(
+                weights.unknownNote(ignoring: ["down.10.", "position_ids", "none"])
+                    == "test.safetensors holds 2 tensors (\"down.0.conv.bias\", \"down.0.conv.weight\") that the network does "
+                    + "not know; they are left out")
+            #expect(weights.unknownNote(ignoring: ["down.", "position_ids", "none"]) == nil)
         }
     }
 
