@@ -194,8 +194,8 @@ private func open(
             (Marks.xl + statistics, nil), (Marks.first + [velocity], nil), (Marks.xl, nil),
         ] as [([FileTensor], String?)] {
             try open(tensors) { source in
-                let notes = said.map { ["the file's mark ztsnr, a last step of pure noise, \($0)"] } ?? []
-                #expect(try source.notes() == notes)
+                let notes = try source.notes()
+                #expect(notes == (said.map { ["the file's mark ztsnr, a last step of pure noise, \($0)"] } ?? []))
             }
         }
     }
