@@ -53,7 +53,7 @@ public struct Header: Sendable, Equatable {
     public static let majorVersion: UInt8 = 1
     /// Rises with every change of a message's fields or of their meaning, also where an older peer could skip a new field. A
     /// coordinator takes only peers that speak its own, so all processes of a farm are of one version.
-    public static let minorVersion: UInt8 = 6
+    public static let minorVersion: UInt8 = 7
     static let magic: [UInt8] = Array("PRP1".utf8)
     static let flagIgnorable: UInt8 = 1
 

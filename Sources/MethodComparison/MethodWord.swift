@@ -83,6 +83,8 @@ struct MethodWord: Sendable {
             draft.useHiDiffusion()
             (draft.request.hiDiffusionSettings.raunet, draft.request.hiDiffusionSettings.windows) = (false, true)
         },
+        // The autoencoder's tiles as other programs have them.
+        MethodWord("vae-blend") { $0.request.vaeTiling = .blend },
         // Token merging at tomesd's ratio, at the first level with blocks unless the user names levels: tomesd's own level is
         // 1, where SDXL has nothing to merge.
         MethodWord("tome") { draft in

@@ -8,8 +8,8 @@ public struct PictureQuality: Sendable, Equatable {
     public var similarity: Double?
     /// High-frequency energy at the picture's own size.
     public var sharpness: Double
-    /// The seam score; nil if the picture was not made of views, or if its views moved from call to call: then their borders
-    /// are everywhere.
+    /// The seam score; nil if the picture was made neither of views nor of blended tiles. Borders of views that moved from call
+    /// to call are everywhere, so they do not count.
     public var seams: Double?
     public var repetition: Double
 
@@ -27,28 +27,32 @@ extension PictureQuality {
     public init(of image: RGBImage, plan: RenderPlan, native: RGBImage?, nativeSide: Int) {
         similarity = native.map { Similarity.structural(image, reference: $0) }
         sharpness = Sharpness.highFrequencyEnergy(image)
-        seams = ViewBorders(plan).map { SeamScore.score(image, columns: $0.columns, rows: $0.rows) }
+        seams = InnerBorders(plan).map { SeamScore.score(image, columns: $0.columns, rows: $0.rows) }
         repetition = Repetition.score(
             image, enlargement: Double(max(image.width, image.height)) / Double(max(1, nativeSide)))
     }
 }
 
-/// The borders inside a picture where views of its detail phase end.
-struct ViewBorders: Equatable {
+/// The borders inside a picture where views of its detail phase, or blended tiles of its decode, begin and end.
+struct InnerBorders: Equatable {
     /// The first pixel to the right of each border, and below each border, in order.
     let columns: [Int]
     let rows: [Int]
 
-    /// The borders of a plan's views; nil if there are no views, or if they move.
+    /// The borders of a plan's views and blended tiles; nil if it has neither, or only views that move.
     init?(_ plan: RenderPlan) {
-        guard let cut = plan.cut, cut.jitter == 0,
+        var (columns, rows) = (plan.blendedTileBorders?.columns ?? [], plan.blendedTileBorders?.rows ?? [])
+        if let cut = plan.cut, cut.jitter == 0,
             let views = try? ViewGrid(
                 height: plan.latentHeight, width: plan.latentWidth, view: max(cut.viewHeight, cut.viewWidth),
                 stride: cut.stride, jitter: 0)
-        else { return nil }
-        let plain = views.plainViews
-        columns = Self.inside(plain.flatMap { [$0.left, $0.left + $0.width] }, plan.latentWidth, plan.width)
-        rows = Self.inside(plain.flatMap { [$0.top, $0.top + $0.height] }, plan.latentHeight, plan.height)
+        {
+            columns += views.plainViews.flatMap { [$0.left, $0.left + $0.width] }
+            rows += views.plainViews.flatMap { [$0.top, $0.top + $0.height] }
+        }
+        guard !columns.isEmpty || !rows.isEmpty else { return nil }
+        self.columns = Self.inside(columns, plan.latentWidth, plan.width)
+        self.rows = Self.inside(rows, plan.latentHeight, plan.height)
     }
 
     private static func inside(_ borders: [Int], _ latentLength: Int, _ length: Int) -> [Int] {

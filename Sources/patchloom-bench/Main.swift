@@ -8,7 +8,8 @@ struct Bench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "patchloom-bench", abstract: "Measures parts of Patchloom on this machine.",
         subcommands: [
-            OperationsBench.self, UNetBench.self, VAEBench.self, TextBench.self, RenderBench.self, WireBench.self,
+            OperationsBench.self, UNetBench.self, VAEBench.self, SeamsBench.self, TextBench.self, RenderBench.self,
+            WireBench.self,
             CanvasBench.self, StartBench.self, CheckBench.self, TableBench.self, MethodsBench.self, RepetitionBench.self,
         ])
 

@@ -15,17 +15,21 @@ import Testing
     @Test func bordersLieWhereViewsEnd() throws {
         // Windows of 128 px every 64 px: at 0, 64, 128 of 256 px, and at 0, 64 of 192 px.
         let cut = try Self.plan(width: 256, height: 192) { ($0.method, $0.jitter) = (.cut, 0) }
-        let borders = try #require(ViewBorders(cut))
+        let borders = try #require(InnerBorders(cut))
         #expect(borders.columns == [64, 128, 192] && borders.rows == [64, 128])
         // The last window is pulled back to the edge: at 0, 96, 136 of 264 px, and one window across 128 px.
         let uneven = try Self.plan(width: 264, height: 128) {
             ($0.method, $0.stride, $0.jitter) = (.cut, 96, 0)
         }
-        let pulled = try #require(ViewBorders(uneven))
+        let pulled = try #require(InnerBorders(uneven))
         #expect(pulled.columns == [96, 128, 136, 224] && pulled.rows.isEmpty)
-        #expect(ViewBorders(try Self.plan(width: 256, height: 256) { $0.method = .direct }) == nil)
+        #expect(InnerBorders(try Self.plan(width: 256, height: 256) { $0.method = .direct }) == nil)
+        // Blended tiles of 128 px every 96 px, from 0 to 192 of 256 px.
+        let blended = try Self.plan(width: 256, height: 128) { ($0.method, $0.vaeTiling) = (.direct, .blend) }
+        let fading = try #require(InnerBorders(blended))
+        #expect(fading.columns == [96, 128, 192, 224] && fading.rows == [96])
         // Views that move have their borders at other places in every call.
-        #expect(ViewBorders(try Self.plan(width: 256, height: 192) { $0.method = .cut }) == nil)
+        #expect(InnerBorders(try Self.plan(width: 256, height: 192) { $0.method = .cut }) == nil)
     }
 
     @Test func aPictureIsMeasuredAgainstTheNativeOne() throws {

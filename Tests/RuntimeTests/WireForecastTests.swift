@@ -23,6 +23,7 @@ import Testing
         Case(testDescription: "views, moved", size: (200, 328)) { ($0.method, $0.jitter) = (.multidiffusion, 16) },
         Case(testDescription: "tiles", size: (192, 128)) { ($0.method, $0.vaeTileSize) = (.direct, 64) },
         Case(testDescription: "tiles by two workers", size: (256, 128), workers: 2) { $0.vaeTileSize = 64 },
+        Case(testDescription: "blended tiles", size: (200, 128)) { ($0.method, $0.vaeTiling) = (.direct, .blend) },
         Case(testDescription: "two passes", size: (256, 256)) { $0.method = .hires },
         Case(testDescription: "two passes, enlarged as a latent", size: (256, 256)) {
             ($0.method, $0.refinement.upscaler) = (.hires, .latent)

@@ -74,6 +74,12 @@ public struct MethodOptions: ParsableArguments {
 
     @Option(
         help: ArgumentHelp(
+            "exact, or blend: tiles decoded each by itself with fading borders, as other programs do, for comparison (default: \(RenderRequest().vaeTiling.rawValue)).",
+            valueName: "how"))
+    var vaeTiling: String?
+
+    @Option(
+        help: ArgumentHelp(
             "uniform (all views count alike, as published) or feather (views count less towards their borders; default: uniform, in later stages feather).",
             valueName: "weights"))
     var blend: String?

@@ -4,11 +4,12 @@ public import Weights
 /// The decoder half of the autoencoder: latents to pictures (Rombach et al. 2022, arXiv 2112.10752).
 public final class VAEDecoder {
     public let configuration: VAEConfiguration
+    private let context: ComputeContext
     private let network: TiledNetwork
 
     /// - Parameter weights: all tensors of the component. Only the decoder's are taken.
     public init(_ weights: WeightScope, configuration: VAEConfiguration, context: ComputeContext) throws(ModelError) {
-        self.configuration = configuration
+        (self.configuration, self.context) = (configuration, context)
         let scope = LayerScope(weights, context)
         let (channels, latent) = (configuration.channels, configuration.latentChannels)
         let postQuant =
@@ -56,6 +57,19 @@ public final class VAEDecoder {
     public func decode(_ latent: TiledImage) throws(ModelError) -> Tensor {
         try check(latent.input)
         return try network.run(latent, "The VAE decoder")
+    }
+
+    /// Decodes a part of a latent as if it were a whole one.
+    ///
+    /// - Returns: as `decode(_:)`, of the part.
+    /// - Throws: `.input` for a latent of another shape, or a part that is not inside it; `.nonFinite`.
+    public func decode(_ part: ImageBox, of latent: TiledImage) throws(ModelError) -> Tensor {
+        try check(latent.input)
+        guard !part.rows.isEmpty, !part.columns.isEmpty, latent.grid.image.contains(part) else {
+            throw ModelError(.input, "The VAE decoder got a part that is not inside its latent.")
+        }
+        return try network.run(
+            context.cropped(latent.input, rows: part.rows, columns: part.columns), "The VAE decoder")
     }
 
     /// Decodes all tiles of a latent, one after the other.

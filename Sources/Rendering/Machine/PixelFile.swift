@@ -53,6 +53,15 @@ public struct PixelFile: Sendable {
         }
     }
 
+    /// A part of a row.
+    func row(_ row: Int, columns: Range<Int>) throws(RenderError) -> [UInt8] {
+        do throws(ScratchError) {
+            return try file.read(columns.count * 3, at: (row * width + columns.lowerBound) * 3)
+        } catch {
+            throw RenderError(error)
+        }
+    }
+
     /// All pixels, of a picture that fits into memory.
     ///
     /// - Throws: `.storage` if the disk fails.

@@ -96,14 +96,12 @@ extension RenderMachine {
     }
 
     private func addDecode(of pass: RenderPass, _ bare: JobContext, to forecast: inout RenderForecast) {
+        if let tiles = plan.decoding.blendedTiles(height: pass.latentHeight, width: pass.latentWidth) {
+            return addDecode(of: tiles, bare, to: &forecast)
+        }
         let grid = plan.decoding.grid(height: pass.latentHeight, width: pass.latentWidth)
         let sections = grid.count == 1 ? 1 : plan.decoding.sections
-        // A point stands for the latent, which may be large.
-        let point = Latent(
-            channels: plan.latentChannels, height: 1, width: 1, values: .init(repeating: 0, count: plan.latentChannels))
-        let latent = bare.with(.latent(point, tileHeight: 1, tileWidth: 1))
-        forecast.add(
-            latent, to: .decode, more: (grid.image.pointCount - 1) * plan.latentChannels * 4, receivers: grid.count)
+        let latent = addLatent(grid.image, bare, receivers: grid.count, to: &forecast)
         let groups = model.vae.normGroups
         let moments = GroupMoments(
             count: 1, means: .init(repeating: 0, count: groups), scatters: .init(repeating: 0, count: groups))
@@ -128,6 +126,35 @@ extension RenderMachine {
         add(
             1, section: sections == 1 ? nil : sections - 1, isLast: true, model.vae.decodeOperations(grid),
             outputBytes: grid.image.pointCount * plan.latentScale * plan.latentScale * 3)
+    }
+
+    /// The context with a latent. A point stands for the latent, which may be large.
+    private func addLatent(
+        _ image: ImageBox, _ bare: JobContext, receivers: Int, to forecast: inout RenderForecast
+    ) -> JobContext {
+        let point = Latent(
+            channels: plan.latentChannels, height: 1, width: 1, values: .init(repeating: 0, count: plan.latentChannels))
+        let latent = bare.with(.latent(point, tileHeight: 1, tileWidth: 1))
+        forecast.add(latent, to: .decode, more: (image.pointCount - 1) * plan.latentChannels * 4, receivers: receivers)
+        return latent
+    }
+
+    private func addDecode(of tiles: BlendedTiles, _ bare: JobContext, to forecast: inout RenderForecast) {
+        let latent = addLatent(tiles.image, bare, receivers: tiles.count, to: &forecast)
+        let boxes = (0..<tiles.count).map { tiles[$0] }
+        let operations = boxes.reduce(0.0) {
+            $0 + model.vae.decodeOperations(TileGrid(height: $1.height, width: $1.width))
+        }
+        let middle = boxes[boxes.count / 2]
+        let work = DecodeWork(
+            tile: boxes.count / 2, corner: DecodeWork.Corner(top: middle.rows.lowerBound, left: middle.columns.lowerBound),
+            height: middle.height, width: middle.width, isLast: true)
+        var tasks = tasks(boxes.count, work, operations, latent, .decode)
+        tasks.sample = decodeSample(boxes[0], of: boxes.count, bare)
+        // The largest is the first.
+        tasks.footprint = .decoding(TileGrid(height: boxes[0].height, width: boxes[0].width))
+        tasks.outputBytes = boxes.reduce(0) { $0 + $1.pointCount } * plan.latentScale * plan.latentScale * 3
+        forecast.add(tasks, to: .decode)
     }
 
     /// A latent of one tile's size, decoded at once.

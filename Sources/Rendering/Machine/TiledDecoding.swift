@@ -13,6 +13,10 @@ struct TiledDecoding: Sendable {
 
     let purpose: Purpose
     private let grid: TileGrid
+    /// Overlapping tiles in place of the grid's.
+    private let blended: BlendedTiles?
+    /// The pixels of blended tiles, before they fade into each other.
+    private var parts: BlendedPixels?
     private let sectionCount: Int
     /// The context with the latent.
     private let latent: JobContext
@@ -29,8 +33,9 @@ struct TiledDecoding: Sendable {
         scale = plan.scale
         self.purpose = purpose
         grid = plan.grid(height: latent.height, width: latent.width)
-        sectionCount = grid.count == 1 ? 1 : plan.sections
-        missing = Set(0..<grid.count)
+        blended = plan.blendedTiles(height: latent.height, width: latent.width)
+        sectionCount = blended != nil || grid.count == 1 ? 1 : plan.sections
+        missing = Set(0..<(blended?.count ?? grid.count))
         self.latent = context.with(.latent(latent, tileHeight: grid.tileHeight, tileWidth: grid.tileWidth))
     }
 
@@ -41,7 +46,15 @@ struct TiledDecoding: Sendable {
 
     /// A task for each tile.
     var works: [DecodeWork] {
-        (0..<grid.count).map { tile in
+        if let blended {
+            return (0..<blended.count).map { tile in
+                let box = blended[tile]
+                return DecodeWork(
+                    tile: tile, corner: DecodeWork.Corner(top: box.rows.lowerBound, left: box.columns.lowerBound),
+                    height: box.height, width: box.width, isLast: true)
+            }
+        }
+        return (0..<grid.count).map { tile in
             DecodeWork(
                 tile: tile, section: grid.count == 1 ? nil : moments.count, height: grid[tile].height, width: grid[tile].width,
                 isLast: isLast)
@@ -61,7 +74,7 @@ struct TiledDecoding: Sendable {
     /// The same before the first pixels of the last section.
     var restarted: TiledDecoding {
         var decoding = self
-        (decoding.pixels, decoding.missing) = (nil, Set(0..<grid.count))
+        (decoding.pixels, decoding.parts, decoding.missing) = (nil, nil, Set(0..<(blended?.count ?? grid.count)))
         return decoding
     }
 
@@ -70,10 +83,20 @@ struct TiledDecoding: Sendable {
 
     /// Takes the pixels of a tile, in any order.
     mutating func take(_ output: TaskOutput, of tile: Int) throws(RenderError) {
+        if let blended { return try take(output, of: tile, blended) }
         if pixels == nil {
             pixels = try PixelFile(width: grid.image.width * scale, height: grid.image.height * scale)
         }
         try pixels?.write(output.rgb, to: grid[tile].scaled(by: scale))
         missing.remove(tile)
+    }
+
+    /// The last tile makes the picture.
+    private mutating func take(_ output: TaskOutput, of tile: Int, _ blended: BlendedTiles) throws(RenderError) {
+        if parts == nil { parts = try BlendedPixels(blended, scale: scale) }
+        try parts?.write(output.rgb, of: tile)
+        if missing == [tile] { pixels = try parts?.mixed() }
+        missing.remove(tile)
+        if missing.isEmpty { parts = nil }
     }
 }

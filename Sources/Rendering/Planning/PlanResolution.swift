@@ -37,7 +37,8 @@ struct PlanResolution {
         ).passes()
         try checkEncoder(passes)
         let decoding = DecodePlan(
-            model.vae, scale: model.scaleFactor, tileSide: request.vaeTileSize.map { $0 / model.scaleFactor })
+            model.vae, scale: model.scaleFactor, tileSide: request.vaeTileSize.map { $0 / model.scaleFactor },
+            blendedSide: request.vaeTiling == .blend ? request.vaeTileSize.map { $0 / model.scaleFactor } ?? native : nil)
         try checkMessages(passes, decoding)
         let calls = passes.flatMap(\.schedule)
         let usesHiDiffusion = calls.contains(where: \.usesHiDiffusion)
@@ -118,7 +119,7 @@ struct PlanResolution {
                     "The latent of \(width)×\(height) px has \(latentBytes >> 20) MiB, and at most \(limit >> 20) MiB can be "
                         + "sent: choose a smaller picture.", about: .width, .height)
             }
-            let tile = decoding.grid(height: pass.latentHeight, width: pass.latentWidth)[0].scaled(by: model.scaleFactor)
+            let tile = decoding.largestTile(height: pass.latentHeight, width: pass.latentWidth).scaled(by: model.scaleFactor)
             guard tile.pointCount * 3 <= limit else {
                 throw .invalidRequest(
                     "A tile of \(tile.width)×\(tile.height) px has \((tile.pointCount * 3) >> 20) MiB, and at most "

@@ -27,6 +27,14 @@ public enum HiDiffusionChoice: String, Sendable, CaseIterable {
     case off
 }
 
+/// The way to decode a latent in tiles.
+public enum VAETiling: String, Sendable, CaseIterable {
+    /// With the norms and the attention of the whole latent: tiles do not show.
+    case exact
+    /// Each tile by itself, with fading borders, as other programs do it. It is for comparison.
+    case blend
+}
+
 /// The network's input in CutDiffusion's structure phase.
 public enum StructureKind: String, Sendable, CaseIterable {
     /// Patches of native size that share their pixels, as published.

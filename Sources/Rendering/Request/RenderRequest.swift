@@ -42,9 +42,10 @@ public struct RenderRequest: SettingGroup {
     public var jitter: Int?
     /// The blending of overlapping views; nil is the recommendation where views refine a stage, else `uniform`.
     public var blending: ViewBlending?
-    /// Side of the tiles in which the autoencoder decodes the picture; nil is as large as a worker's memory allows. Tiles do
-    /// not show in the picture.
+    /// Side of the tiles in which the autoencoder decodes the picture. nil is as large as a worker's memory allows, or with
+    /// `blend` the model's native size. Exact tiles do not show in the picture.
     public var vaeTileSize: Int?
+    public var vaeTiling = VAETiling.exact
     /// Share of the steps in CutDiffusion's structure phase.
     public var structureFraction: StructureFraction?
     /// The network's input in CutDiffusion's structure phase; nil is patches, as published.
@@ -189,7 +190,12 @@ extension RenderRequest {
             .shown("Jitter") { parameters in parameters.plan.cut.map { String($0.jitter * parameters.plan.latentScale) } },
         RequestSetting(.blend, \.blending, .choice).used(.views)
             .shown("Blend") { $0.plan.cut != nil && $0.plan.blending != .uniform ? $0.plan.blending.rawValue : nil },
-        RequestSetting(.vaeTileSize, \.vaeTileSize, .whole, .side("VAE tile size", 64...sideLimit)),
+        RequestSetting(.vaeTileSize, \.vaeTileSize, .whole, .side("VAE tile size", 64...sideLimit))
+            .shown("VAE tile size") { parameters in
+                parameters.plan.blendedTileSide.map { String($0 * parameters.plan.latentScale) }
+            },
+        RequestSetting(.vaeTiling, \.vaeTiling, .choice, written: .unlessDefault)
+            .shown("VAE tiling") { $0.plan.blendedTileSide == nil ? nil : VAETiling.blend.rawValue },
         RequestSetting(.structureFraction, \.structureFraction, .fraction).used(.structure),
         RequestSetting(.structure, \.structure, .choice).used(.structure),
     ]
@@ -246,6 +252,7 @@ extension Setting {
     public static let blend = Setting("blend")
     public static let structure = Setting("structure")
     public static let vaeTileSize = Setting("vae_tile_size")
+    public static let vaeTiling = Setting("vae_tiling")
     public static let structureFraction = Setting("structure_fraction")
     public static let stages = Setting("stages")
     public static let denoisingStrength = Setting("denoising_strength")

@@ -7,13 +7,22 @@ import TensorCore
 /// of earlier sections.
 package struct DecodeWork: TaskWork {
     package var tile: Int
-    /// The section; nil for all sections at once, which needs a latent of one tile.
+    /// The section; nil for all sections at once, which needs a latent of one tile, or a corner.
     package var section: Int?
+    /// Where the tile begins in the latent if it is decoded by itself, as if it were a whole latent; nil for a tile of the
+    /// context's grid.
+    var corner: Corner?
     /// Extents of the tile in latent points.
     package var height: Int
     package var width: Int
     /// Whether its output is pixels, not moments.
     var isLast: Bool
+
+    /// A point of the latent.
+    struct Corner: Sendable, Equatable {
+        var top: Int
+        var left: Int
+    }
 
     package var thread: Int? { section == nil ? nil : tile }
 
@@ -27,6 +36,7 @@ package struct DecodeWork: TaskWork {
 
     package func run(on model: ModelNetworks, in context: OpenedContext) throws -> TaskOutput {
         let decoder = try model.decoder()
+        if let corner, let image = context.image { return output(try decoder.decode(try box(corner), of: image)) }
         guard let image = context.image, tile < image.grid.count, image.grid[tile].height == height,
             image.grid[tile].width == width
         else { throw ModelError(.input, "its context has no tile \(tile) of \(height)×\(width).") }
@@ -43,6 +53,11 @@ package struct DecodeWork: TaskWork {
         case .moments(let moments): return .moments(moments)
         case .finished(let pixels): return output(pixels)
         }
+    }
+
+    private func box(_ corner: Corner) throws(ModelError) -> ImageBox {
+        guard section == nil, isLast else { throw ModelError(.input, "a tile with a corner has no sections.") }
+        return ImageBox(rows: corner.top..<corner.top + height, columns: corner.left..<corner.left + width)
     }
 
     private func output(_ pixels: Tensor) -> TaskOutput {
@@ -81,11 +96,13 @@ extension TaskOutput {
 extension DecodeWork {
     package static var callTitle: String? { "section" }
 
-    package static var keys: [String] { ["tile", "section", "height", "width", "last"] }
+    package static var keys: [String] { ["tile", "section", "top", "left", "height", "width", "last"] }
 
     package func write(to metadata: inout JSONObject) -> [UInt8] {
         metadata["tile"] = .integer(Int64(tile))
         metadata["section"] = section.map { .integer(Int64($0)) }
+        metadata["top"] = corner.map { .integer(Int64($0.top)) }
+        metadata["left"] = corner.map { .integer(Int64($0.left)) }
         metadata["height"] = .integer(Int64(height))
         metadata["width"] = .integer(Int64(width))
         metadata["last"] = .bool(isLast)
@@ -99,5 +116,9 @@ extension DecodeWork {
         height = try metadata.integer("height", TaskLimits.latentSide)
         width = try metadata.integer("width", TaskLimits.latentSide)
         isLast = try metadata.flag("last")
+        let place = 0...TaskLimits.latentSide.upperBound
+        let (top, left) = (try metadata.optional("top", .integer(place)), try metadata.optional("left", .integer(place)))
+        guard (top == nil) == (left == nil) else { throw .malformed("A tile's corner has one number of two.") }
+        if let top, let left { corner = Corner(top: top, left: left) }
     }
 }

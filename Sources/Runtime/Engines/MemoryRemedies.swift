@@ -67,7 +67,8 @@ public struct MemoryRemedies: Sendable {
             (
                 "\(.vaeTileSize) \(tile)",
                 { request in
-                    guard request.vaeTileSize ?? .max > tile else { return false }
+                    // Blended tiles of another size make another picture.
+                    guard request.vaeTiling == .exact, request.vaeTileSize ?? .max > tile else { return false }
                     request.vaeTileSize = tile
                     return true
                 }

@@ -91,8 +91,8 @@ extension RealFilesTests {
         }
     }
 
-    /// Whether a note names the mark of a last step of pure noise, and the sampler that the mark brings; none if the mark has no
-    /// meaning.
+    /// Whether a note names the mark of a last step of pure noise, and the sampler that the mark brings; none if the mark has
+    /// no meaning.
     private static func isOfZeroSNR(_ note: String?, bringing sampler: String? = nil) -> Bool {
         guard let note, note.contains("ztsnr") else { return false }
         return sampler.map { note.contains("\"\($0)\"") } ?? !note.contains("Scheduler")

@@ -48,6 +48,9 @@ import Testing
             .denoise,
             DenoiseWork(latent: latent(9), timestep: 999, guidance: 2, timeIDs: (1...12).map(Float.init), switches: .plain)),
         task(.decode, DecodeWork(tile: 0, height: 1, width: 2048, isLast: true)),
+        task(
+            .decode,
+            DecodeWork(tile: 3, corner: DecodeWork.Corner(top: 48, left: 0), height: 16, width: 16, isLast: true)),
     ]
 
     static let outputs: [TaskOutput] = [
@@ -169,6 +172,12 @@ import Testing
             (
                 .decode, DecodeWork(tile: 5, section: 2, height: 1, width: 2, isLast: false),
                 #"{\#(common)"height":1,"index":840,"last":false,"phase":"decode","section":2,"step":24,"tile":5,"width":2}"#,
+                []
+            ),
+            (
+                .decode,
+                DecodeWork(tile: 5, corner: DecodeWork.Corner(top: 12, left: 24), height: 1, width: 2, isLast: true),
+                #"{\#(common)"height":1,"index":840,"last":true,"left":24,"phase":"decode","step":24,"tile":5,"top":12,"width":2}"#,
                 []
             ),
         ]

@@ -25,12 +25,12 @@ import Testing
     ///   - runners: the workers; tile i of a section goes to number `place(section, i)`.
     ///   - again: tiles that are computed twice in each section.
     private static func picture(
-        _ latent: Latent, tile: Int?, _ runners: [TaskRunner], again: [Int] = [],
+        _ latent: Latent, tile: Int?, blended: Int? = nil, _ runners: [TaskRunner], again: [Int] = [],
         place: (Int, Int) -> Int = { _, tile in tile }
     ) throws -> [UInt8] {
         let model = try ModelDescription(source: .embeddedModel)
         var decoding = TiledDecoding(
-            latent, DecodePlan(model.vae, scale: model.scaleFactor, tileSide: tile),
+            latent, DecodePlan(model.vae, scale: model.scaleFactor, tileSide: tile, blendedSide: blended),
             context: JobContext(modelIdentity: model.identity), for: .finish)
         while true {
             let (section, context, works) = (decoding.step.index, decoding.context, decoding.works)
@@ -95,6 +95,57 @@ import Testing
         let usual = try Self.picture(latent, tile: 8, [Self.runner(backend)])
         #expect(try Self.picture(latent, tile: 8, runners) == usual)
         #expect(try Self.picture(latent, tile: 8, runners, again: [0, 4]) { section, tile in section / 5 + tile } == usual)
+    }
+
+    /// Tiles that are decoded each by itself: whichever worker computes them, in any order, and twice.
+    @Test(arguments: BackendChoice.libraries) func blendedTilesAreDecodedByThemselves(_ backend: BackendChoice) throws {
+        let (latent, runner) = (Self.latent(21, 26), try Self.runner(backend))
+        let tiles = try #require(BlendedTiles(height: 21, width: 26, side: 12))
+        // Each tile as a latent of its own.
+        let parts = try (0..<tiles.count).map { tile in
+            let box = tiles[tile]
+            let values = (0..<4).flatMap { channel in
+                box.rows.flatMap { row in box.columns.map { latent.values[(channel * 21 + row) * 26 + $0] } }
+            }
+            let part = Latent(channels: 4, height: box.height, width: box.width, values: values)
+            return try Self.picture(part, tile: nil, [runner])
+        }
+        let expected = (0..<21 * 8).flatMap { y in
+            tiles.row(y, scale: 8, channels: 3) { tile, row in
+                let length = tiles[tile].width * 24
+                return parts[tile][row * length..<(row + 1) * length].map(Float.init)
+            }.map { UInt8($0.rounded(.toNearestOrEven)) }
+        }
+        #expect(try Self.picture(latent, tile: nil, blended: 12, [runner]) == expected)
+        let others = [runner, try Self.runner(backend)]
+        #expect(try Self.picture(latent, tile: 8, blended: 12, others, again: [0, 3]) == expected)
+        // Norms and attention saw one tile only.
+        let exact = try Self.picture(latent, tile: 12, [runner])
+        let differences = zip(exact, expected).map { abs(Int($0) - Int($1)) }
+        #expect(differences.contains { $0 > 0 } && exact.count == expected.count)
+        // One tile has nothing to blend.
+        #expect(try Self.picture(latent, tile: nil, blended: 26, [runner]) == exact)
+    }
+
+    @Test func aPartOutsideItsLatentIsRefused() throws {
+        let (runner, model) = (try Self.runner(), try ModelDescription(source: .embeddedModel))
+        let context = JobContext(modelIdentity: model.identity)
+            .with(.latent(Self.latent(4, 5), tileHeight: 4, tileWidth: 5))
+        try runner.open(context)
+        for (top, left, section) in [(0, 0, nil), (3, 3, nil), (3, 0, nil), (0, 4, nil), (0, 0, 0)] as [(Int, Int, Int?)] {
+            let work = DecodeWork(
+                tile: 0, section: section, corner: DecodeWork.Corner(top: top, left: left), height: 2, width: 2,
+                isLast: section == nil)
+            func run() throws {
+                _ = try runner.run(
+                    RenderTask(phase: .decode, call: 0, index: 0, contextHash: context.hash, work: work))
+            }
+            if section == nil, top <= 2, left <= 3 {
+                try run()
+            } else {
+                #expect((#expect(throws: RenderError.self) { try run() })?.code == .malformed, "\(top), \(left)")
+            }
+        }
     }
 
     @Test func whatIsNotThereIsRefused() throws {
@@ -163,5 +214,32 @@ import Testing
         #expect(decodes.dropFirst().allSatisfy { $0.base == decodes[0].context } && decodes[0].base == nil)
         #expect(decodes.allSatisfy { $0.tasks.map(\.thread) == [0, 1, 2, 3] })
         #expect(image.rgb == [UInt8](repeating: 7, count: 256 * 256 * 3))
+    }
+
+    @Test func thePlanCountsBlendedTiles() throws {
+        let model = try ModelDescription(source: .embeddedModel)
+        func machine(_ change: (inout RenderRequest) -> Void) throws -> RenderMachine {
+            let request = RenderRequest.square(256, steps: 2) { request in
+                (request.method, request.vaeTiling) = (.direct, .blend)
+                change(&request)
+            }
+            return try RenderMachine(request: RenderRequest(metadata: request.json), model: model)
+        }
+        // Three tiles of the native 128 px on each side, from 0, 96 and 192.
+        let usual = try machine { _ in }
+        let (barriers, image) = try FormulaNetwork.render(usual)
+        #expect(usual.plan.tasksPerPhase.last?.tasks == 9)
+        let decodes = barriers.filter { $0.phase == .decode }
+        #expect(decodes.count == 1 && decodes[0].tasks.count == 9 && decodes[0].tasks.allSatisfy { $0.thread == nil })
+        #expect(image.rgb == [UInt8](repeating: 7, count: 256 * 256 * 3))
+        #expect(image.parameters.contains("VAE tile size: 128, VAE tiling: blend"), "\(image.parameters)")
+        #expect(try machine { $0.vaeTileSize = 96 }.plan.tasksPerPhase.last?.tasks == 16)
+        // The picture is one tile.
+        let whole = try machine { $0.vaeTileSize = 256 }
+        #expect(whole.plan.tasksPerPhase.last?.tasks == 1)
+        #expect(try FormulaNetwork.render(whole).1.parameters.contains("VAE til") == false)
+        // Both the enlarged stage and the picture.
+        let stages = try machine { ($0.method, $0.vaeTileSize, $0.stages) = (.hires, 96, [1]) }
+        #expect(try FormulaNetwork.render(stages).0.filter { $0.phase == .decode }.map(\.tasks.count) == [4, 16])
     }
 }
