@@ -131,8 +131,8 @@ let targets: [Target] = [
     .executableTarget(
         name: "patchloom",
         dependencies: [
-            "CommandSupport", "ContentHash", "CSystem", "ImageFiles", "Rendering", "Requests", "Runtime", "StrictJSON",
-            "TensorCore", "Weights", argumentParser,
+            "CommandSupport", "ContentHash", "CSystem", "ImageFiles", "Rendering", "Requests", "Runtime", "Sentences",
+            "StrictJSON", "TensorCore", "Weights", argumentParser,
         ],
         swiftSettings: strict),
     // `patchloom compare` starts it.

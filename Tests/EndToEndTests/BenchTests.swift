@@ -232,6 +232,20 @@ extension EndToEnd {
             #expect(counts["peak_bytes"]?.intValue ?? 0 > latent, "a latent is held at least")
         }
 
+        /// Exact tiles are the whole decode; blended ones are not.
+        @Test func seamsAreCounted() throws {
+            let line = try Self.json("seams --latent 21 --tile 12")
+            let figures = try #require(line["figures"]?.objectValue)
+            #expect(figures.keys.count == 12, "\(figures.keys)")
+            for name in figures.keys {
+                let value = try #require(figures[name]?.doubleValue)
+                if name.contains("exact") { #expect(value == 0, "\(name)") } else { #expect(value > 0.5, "\(name)") }
+            }
+            let folder = try Folder()
+            let single = try Self.run("seams --latent 12", in: folder)
+            #expect(single.code == 64 && single.output.contains("--latent"), "\(single.output)")
+        }
+
         @Test func aRenderCountsItsWork() throws {
             let line = try Self.json("render --size 128 --steps 3 --workers 1 --runs 1")
             // One chunk of text, three steps, one decoding.

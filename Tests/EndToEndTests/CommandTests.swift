@@ -94,10 +94,18 @@ extension SingleCommands {
             let phases = try #require(expected["phases"]?.arrayValue)
             #expect(phases.map { $0["name"]?.stringValue } == ["encode", "structure", "detail", "decode"])
             #expect(phases.reduce(0) { $0 + ($1["tasks"]?.intValue ?? 0) } == expected["tasks"]?.intValue)
-            let text = try await Self.run(["plan"] + Picture.request, in: folder)
-            #expect(text.outputLines.last?.hasPrefix("the coordinator holds up to about ") == true)
-            let sum = try #require(text.outputLines.dropLast().last)
-            #expect(sum.hasPrefix("together") && sum.contains("FLOP"))
+            // Now it knows how long such a render takes.
+            #expect(expected["seconds"] == nil)
+            let again = try await Self.run(["plan", "--json", "--workers", "1"] + Picture.request, in: folder)
+            let seconds = try #require(try Self.json(again)["seconds"])
+            let values = ["least", "expected", "most"].map { seconds[$0]?.doubleValue ?? -1 }
+            #expect(values[0] > 0 && values == values.sorted() && seconds["renders"]?.intValue == 1, "\(seconds)")
+            let text = try await Self.run(["plan", "--workers", "1"] + Picture.request, in: folder)
+            let last = Array(text.outputLines.suffix(3))
+            try #require(last.count == 3)
+            #expect(last[0].hasPrefix("together") && last[0].contains("FLOP"))
+            #expect(last[1].hasPrefix("the coordinator holds up to about "))
+            #expect(last[2].contains(" on this host ") && last[2].contains("the last render"), "\(last[2])")
         }
 
         @Test func underscoresAreHyphensInLongOptions() async throws {

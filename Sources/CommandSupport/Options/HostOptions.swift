@@ -1,6 +1,6 @@
 public import ArgumentParser
 import Foundation
-import Rendering
+package import Rendering
 public import Runtime
 import Sentences
 public import TensorCore
@@ -53,6 +53,15 @@ public struct HostOptions: ParsableArguments {
         public let sharesWeights: Bool
         /// Notes for the user about the layout.
         public let warnings: [String]
+
+        /// The kind of a render, for the times of the last ones.
+        ///
+        /// - Parameter precision: not `auto`.
+        package func kind(_ model: ModelDescription, _ method: RenderMethod, _ precision: PrecisionChoice) -> RenderTimes.Kind {
+            RenderTimes.Kind(
+                model, method,
+                layout: "\(workers) workers, \(threads) threads, \(backend.rawValue), \(precision.rawValue), group \(group)")
+        }
 
         /// The workers, for a forecast of their memory.
         public func memory(of precision: PrecisionChoice, freeBytes: Int? = HostMemory.freeBytes()) -> MemoryForecast.Host {

@@ -17,6 +17,11 @@ public struct RenderCalibration: Sendable {
         fileprivate init(_ expected: Double, calls: ClosedRange<Double>) {
             (self.expected, least, most) = (expected, 0.9 * calls.lowerBound, 1.35 * calls.upperBound)
         }
+
+        /// - Parameter renders: the durations by the fastest and the slowest of the renders before.
+        init(_ expected: Double, renders: ClosedRange<Double>) {
+            (self.expected, least, most) = (expected, 0.8 * renders.lowerBound, 1.25 * renders.upperBound)
+        }
     }
 
     private let makeRunner: @Sendable () throws(RenderError) -> TaskRunner

@@ -42,7 +42,7 @@ public final class DigestMemory: Sendable {
         var tally = Tally()
     }
 
-    private let file: DigestFile?
+    private let file: CacheFile<DigestRecords>?
     private let rereads: Bool
     private let clock: @Sendable () -> Int64
     private let state = Mutex(State())
@@ -61,7 +61,7 @@ public final class DigestMemory: Sendable {
     ///   - rereads: whether to hash files anew, and to correct the memory.
     ///   - clock: the time in nanoseconds since 1970.
     init(folder: String?, rereads: Bool = false, clock: @escaping @Sendable () -> Int64 = FileStamp.now) {
-        (file, self.rereads, self.clock) = (folder.map { DigestFile(folder: $0) }, rereads, clock)
+        (file, self.rereads, self.clock) = (folder.map { CacheFile(folder: $0) }, rereads, clock)
     }
 
     /// A memory that lasts as long as the process.

@@ -7,7 +7,8 @@ import ContentHash
 ///     32 bytes: the SHA-256 of all the above
 ///
 /// Numbers have eight bytes, least significant first. A damaged file is refused as a whole.
-struct DigestRecords: Equatable {
+struct DigestRecords: CacheRecords, Equatable {
+    static let fileName = "digests"
     struct Record: Equatable {
         let stamp: FileStamp
         let digest: SHA256Digest
@@ -28,7 +29,9 @@ struct DigestRecords: Equatable {
 
     var count: Int { records.count }
 
-    init(limit: Int = usualLimit) { self.limit = limit }
+    init() { self.init(limit: Self.usualLimit) }
+
+    init(limit: Int) { self.limit = limit }
 
     /// The record of the file at a place, also one of an earlier state of the file.
     subscript(place: FileStamp.Place) -> Record? { records[place] }

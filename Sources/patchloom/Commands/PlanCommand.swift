@@ -55,13 +55,21 @@ struct PlanCommand: ParsableCommand {
             writeError("timing calls; this takes about as long as five of each kind\n")
             time = try calibrated(layout, source, asked.library).estimate(forecast)
         }
+        let precision = request.precision == .auto ? layout.precision : request.precision
+        let known =
+            calibrate
+            ? nil
+            : RenderTimes.file?.read().estimate(forecast, layout.kind(model, machine.plan.method, precision))
         if json {
             var object = machine.plan.json.objectValue ?? JSONObject()
             for (key, value) in costs.json { object[key] = value }
-            object["seconds"] = time?.json
+            object["seconds"] = time?.json ?? known.map { $0.time.json(renders: $0.renders) }
             print(JSONValue.object(object).canonicalText)
         } else if let time {
-            print(time.line)
+            print(time.line + ", without starting the workers")
+        } else if let known {
+            let renders = known.renders == 1 ? "the last render like it" : "the last \(known.renders) renders like it"
+            print("\(known.time.line), as in \(renders), without starting the workers")
         }
     }
 }
@@ -79,11 +87,17 @@ extension PlanCommand {
 
 extension RenderCalibration.Estimate {
     fileprivate var line: String {
-        "about \(Self.text(expected)) on this host (\(Self.text(least)) to \(Self.text(most))), without starting the workers"
+        "about \(Self.text(expected)) on this host (\(Self.text(least)) to \(Self.text(most)))"
     }
 
-    fileprivate var json: JSONValue {
-        ["expected": .number(expected), "least": .number(least), "most": .number(most)]
+    fileprivate var json: JSONValue { json(renders: nil) }
+
+    /// - Parameter renders: the number of earlier renders that it comes from; nil if calls were timed.
+    fileprivate func json(renders: Int?) -> JSONValue {
+        var object = JSONObject()
+        (object["expected"], object["least"], object["most"]) = (.number(expected), .number(least), .number(most))
+        object["renders"] = renders.map { .integer(Int64($0)) }
+        return .object(object)
     }
 
     private static func text(_ seconds: Double) -> String {

@@ -5,6 +5,7 @@ import ImageFiles
 import Rendering
 import Requests
 import Runtime
+import Sentences
 import Weights
 
 /// `patchloom render`: a picture on this host, from one command.
@@ -17,6 +18,13 @@ struct RenderCommand: ParsableCommand {
     @OptionGroup(title: "LoRA") var loras: LoRAOptions
     @OptionGroup(title: "This host") var host: HostOptions
     @OptionGroup(title: "Output") var output: OutputOptions
+
+    /// Keeps the times for `plan`. The picture does not depend on it.
+    private func remember(_ result: RenderResult, _ kind: RenderTimes.Kind, _ view: inout ProgressView) {
+        do throws(WeightsError) { try RenderTimes.file?.change { $0.add(result, kind) } } catch {
+            if output.verbose { view.note("the render's times are not kept for 'patchloom plan': \(error.sentence.spelled(\.option))") }
+        }
+    }
 
     func run() throws {
         // All errors of the request are found before a process starts.
@@ -42,8 +50,10 @@ struct RenderCommand: ParsableCommand {
         let session = try RenderSession(
             source, arguments: checkpoint.arguments, loras: found, layout: layout, program: OwnProgram.runningFile,
             verbose: output.verbose)
+        let kind = layout.kind(model, machine.plan.method, layout.precision)
         try session.render(requests, view: &view) { number, result, view in
             try batch.items[number].finish(result, output, view: &view)
+            remember(result, kind, &view)
         }
     }
 }

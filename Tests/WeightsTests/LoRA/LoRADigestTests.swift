@@ -31,7 +31,7 @@ private let size = Int(DigestMemory.smallest) + 8
             // The second look read no tensors: it believes the memory.
             let stamp = try #require(FileStamp(path: path))
             let wrong = SHA256Digest(of: [9])
-            _ = try DigestFile(folder: cache).change { records in
+            _ = try CacheFile<DigestRecords>(folder: cache).change { records in
                 var record = records[stamp.place]
                 #expect(record?.tensors == right && record?.digest == SHA256Digest(of: bytes))
                 record?.tensors = wrong
@@ -51,7 +51,7 @@ private let size = Int(DigestMemory.smallest) + 8
             let path = folder.appendingPathComponent("ink.safetensors").path
             let memory = DigestMemory(folder: folder.path + "/cache", clock: FileStamp.now)
             _ = try LoRAFile(path: path, digests: memory).dataDigest()
-            #expect(DigestFile(folder: folder.path + "/cache").read().count == 0)
+            #expect(CacheFile<DigestRecords>(folder: folder.path + "/cache").read().count == 0)
         }
     }
 

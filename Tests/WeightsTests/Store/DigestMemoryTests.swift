@@ -359,7 +359,7 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
         try withFile { file, folder throws in
             let start = FileStamp.now() + hour
             func used() -> Int64? {
-                FileStamp(path: file.path).flatMap { DigestFile(folder: folder.path).read()[$0.place]?.used }
+                FileStamp(path: file.path).flatMap { CacheFile<DigestRecords>(folder: folder.path).read()[$0.place]?.used }
             }
             _ = try look(file, folder) { start }
             for (time, expected) in [(23 * hour, 0), (24 * hour, 24 * hour), (25 * hour, 24 * hour), (hour, hour)] {
@@ -374,7 +374,7 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
     /// Puts a wrong hash under the stamp of a file, as if the file had changed without anybody noticing.
     private func deceive(_ file: URL, _ folder: URL) throws {
         let stamp = try #require(FileStamp(path: file.path))
-        _ = try DigestFile(folder: folder.path).change {
+        _ = try CacheFile<DigestRecords>(folder: folder.path).change {
             $0.put(DigestRecords.Record(stamp: stamp, digest: SHA256Digest(of: [1, 2, 3]), used: later()))
         }
     }
@@ -419,7 +419,7 @@ private func setTimes(_ file: URL, to stamp: FileStamp) {
                 // A new stamp is seen at once.
                 #expect(weightsError { _ = try store().open(stored) }?.code == .malformed)
                 let stamp = try #require(FileStamp(path: url.path))
-                _ = try DigestFile(folder: cache.path).change {
+                _ = try CacheFile<DigestRecords>(folder: cache.path).change {
                     $0.put(DigestRecords.Record(stamp: stamp, digest: SHA256Digest(of: content), used: later()))
                 }
                 // This is the limit of stamps: nothing shows the change.

@@ -1,26 +1,50 @@
 import Glibc
 import Sentences
 
-/// The file in which a `DigestMemory` keeps its records. It belongs to one user, and all processes of the user share it.
+/// Records that lie in a file of the cache.
+package protocol CacheRecords {
+    /// The name of the file.
+    static var fileName: String { get }
+    /// The most bytes of the file.
+    static var maxByteCount: Int { get }
+
+    init()
+
+    /// nil for damaged bytes.
+    init?(_ bytes: [UInt8])
+
+    var bytes: [UInt8] { get }
+}
+
+/// A file of records that can be made again at any time. It belongs to one user, and all processes of the user share it.
 ///
 /// A process that changes it holds the lock beside it, and replaces it in one step. So readers need no lock.
-struct DigestFile: Sendable {
-    let folder: String
+package struct CacheFile<Records: CacheRecords>: Sendable {
+    package let folder: String
 
-    var path: String { folder + "/digests" }
+    var path: String { folder + "/" + Records.fileName }
+
+    package init(folder: String) { self.folder = folder }
+
+    /// In the user's cache folder; nil if no variable names it.
+    package static var standard: CacheFile? {
+        guard let folder = StandardFolders.cache else { return nil }
+        return CacheFile(folder: folder)
+    }
 
     /// A process that was stopped while it holds the lock must not keep others from starting.
-    private static let (lockTries, lockPause) = (100, UInt32(10_000))
+    private static var lockTries: Int { 100 }
+    private static var lockPause: UInt32 { 10_000 }
 
     /// The records; none if the file is missing, damaged, or may have been written by another user.
-    func read() -> DigestRecords {
+    package func read() -> Records {
         let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY | O_NOFOLLOW)
-        guard descriptor >= 0 else { return DigestRecords() }
+        guard descriptor >= 0 else { return Records() }
         defer { close(descriptor) }
         var status = stat()
         guard fstat(descriptor, &status) == 0, status.isFile, isOwn(status), status.st_mode & (S_IWGRP | S_IWOTH) == 0,
-            status.st_size <= DigestRecords.maxByteCount
-        else { return DigestRecords() }
+            status.st_size <= Records.maxByteCount
+        else { return Records() }
         // Not mapped, because others may shorten it.
         let bytes = [UInt8](unsafeUninitializedCapacity: Int(status.st_size)) { buffer, count in
             while count < buffer.count {
@@ -30,11 +54,12 @@ struct DigestFile: Sendable {
                 count += got
             }
         }
-        return DigestRecords(bytes) ?? DigestRecords()
+        return Records(bytes) ?? Records()
     }
 
     /// Changes the newest records, and gives them back. Throws `.unwritable`.
-    func change(_ change: (inout DigestRecords) -> Void) throws(WeightsError) -> DigestRecords {
+    @discardableResult
+    package func change(_ change: (inout Records) -> Void) throws(WeightsError) -> Records {
         try checkOwnFolder(folder)
         try makeFolders(folder)
         let descriptor = try lock()
@@ -43,7 +68,7 @@ struct DigestFile: Sendable {
         change(&records)
         try StoreFiles.write(records.bytes, to: path)
         // The remains of processes that were killed.
-        for name in try StoreFiles.names(in: folder) where name.hasPrefix("digests.") && name.hasSuffix(".tmp") {
+        for name in try StoreFiles.names(in: folder) where name.hasPrefix(Records.fileName + ".") && name.hasSuffix(".tmp") {
             try StoreFiles.remove("\(folder)/\(name)")
         }
         return records
