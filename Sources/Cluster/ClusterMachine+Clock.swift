@@ -119,7 +119,7 @@ extension ClusterMachine {
     /// more.
     private mutating func checkStarvation(of id: JobID, _ now: Instant) {
         guard var job = jobs[id], let barrier = job.barrier, !barrier.isCollected else { return }
-        let workers = sessions.values.filter { $0.state != .draining }
+        let workers = stayingSessions
         // A try that is still out may still return a result of the class, so the class stays until then.
         if !job.hasResults, !barrier.hasLiveLeases, !workers.contains(where: { fits($0, job) }) { job.numericsClass = nil }
         if workers.contains(where: { fits($0, job) }) {

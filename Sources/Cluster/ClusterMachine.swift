@@ -194,8 +194,10 @@ public struct ClusterMachine: Sendable {
         sessions.values.count { !$0.isLost }
     }
 
-    /// The workers that take leases.
-    public var readyWorkers: [WorkerProfile] { sessions.values.filter { $0.state == .ready }.map(\.profile) }
+    /// The workers that take leases, or will again: all but those that drain.
+    public var stayingWorkers: [WorkerProfile] { stayingSessions.map(\.profile) }
+
+    var stayingSessions: [Session] { sessions.values.filter { $0.state != .draining } }
 
     /// The numerics class of a job; nil while none of its tasks has been leased.
     public func numericsClass(of job: JobID) -> String? { jobs[job]?.numericsClass }

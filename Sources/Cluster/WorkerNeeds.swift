@@ -1,9 +1,10 @@
-/// What a job needs of its workers.
+/// The abilities that a job needs in its workers.
 public struct WorkerNeeds: Sendable, Equatable {
     public var model: String
     /// nil if any precision will do.
     public var precision: String?
-    /// The least bytes of memory of a worker, for each precision. It knows nothing of an absent precision.
+    /// The least bytes of memory of a worker, for each precision. The need in an absent precision is not known; a worker that
+    /// computes in it counts as large enough.
     public var memory: [String: Int]
 
     public init(model: String, precision: String? = nil, memory: [String: Int] = [:]) {

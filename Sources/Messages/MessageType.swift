@@ -41,7 +41,7 @@ public enum MessageType: UInt8, Sendable, CaseIterable {
     case reset = 20
     /// Coordinator → worker: drop a context.
     case jobClose = 21
-    /// Coordinator → worker: others get the tasks of these leases. Drop those that were not begun; a late result counts.
+    /// Coordinator → worker: others get the tasks of these leases. Drop a task that is not begun; a late result counts.
     case recall = 22
 
     /// Client → coordinator: render this.

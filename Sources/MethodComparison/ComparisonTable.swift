@@ -23,8 +23,8 @@ public struct ComparisonTable: Sendable {
         return direct.cost.wallSeconds / picture.cost.wallSeconds
     }
 
-    /// The pictures of each method and size, in the order of the first pictures. All groups have the same prompts: only prompts
-    /// count for which every group has a picture. A stopped comparison ends in the middle of a prompt.
+    /// The pictures of each method and size, in the order of the first pictures. All groups have the same prompts: a prompt
+    /// counts if every group has a picture of it. A stopped comparison ends in the middle of a prompt.
     var groups: [(first: ComparedPicture, pictures: [ComparedPicture])] {
         var order: [[ComparedPicture]] = []
         for picture in pictures {

@@ -1,6 +1,6 @@
 /// The place of a job in its work: a step of a phase of a stage, each counted from 0.
 ///
-/// `Phase` is a phase's name in messages, and its kind where all kinds are known.
+/// `Phase` is a string in messages, and an enumeration in modules that know all phases.
 public struct Place<Phase: Hashable & Sendable>: Hashable, Sendable {
     /// The stage, and the number of stages of the picture: 1 if it is made in one go.
     public var stage: Int

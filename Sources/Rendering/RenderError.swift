@@ -42,7 +42,7 @@ public struct RenderError: SentenceError, Equatable {
         return error
     }
 
-    /// - Parameter fault: with the value and what is possible.
+    /// - Parameter fault: the setting, its refused value and the possible values.
     static func invalidRequest(_ sentence: Sentence, _ fault: SettingFault) -> RenderError {
         invalidRequest(sentence, aboutAll: []).about(fault)
     }

@@ -21,7 +21,7 @@ public struct LoRAFolders: Sendable {
 
     /// A request whose LoRA files were found on this host.
     public struct Resolved: Sendable {
-        /// Names its LoRA files as `library` does.
+        /// It names its LoRA files as `library` names them.
         public var request: RenderRequest
         /// The files of the folders and of the request's paths.
         public var library: LoRALibrary

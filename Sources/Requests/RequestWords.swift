@@ -74,9 +74,8 @@ extension RequestWords {
             }
         }
         if !hasDownsampling {
-            try refuse(
-                [.todoMaxDepth, .todoMethod, .todoScope],
-                "\(.todoMaxDepth), \(.todoMethod) and \(.todoScope) belong to \(.todoFactor): give that too.")
+            let others = TokenReductionRequest.Downsampling.settings.compactMap(\.setting).filter { $0 != .todoFactor }
+            try refuse(others, "\(Sentence.list(others)) belong to \(.todoFactor): give that too.")
         }
         if !hasMerging, !hasDownsampling {
             try refuse(

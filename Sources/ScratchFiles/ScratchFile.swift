@@ -97,7 +97,7 @@ public struct ScratchError: SentenceError, Equatable {
     public let number: Int32
     public let sentence: Sentence
 
-    /// More bytes than a file has places for.
+    /// The file would be larger than a file can be.
     public static let tooLarge = ScratchError(errno: EFBIG, folder: "its file")
 
     /// - Parameter folder: nil for memory.

@@ -47,11 +47,15 @@ public struct Sentence: Sendable, Equatable, ExpressibleByStringInterpolation {
     }
 
     /// `a, b and c`.
-    public static func list(_ settings: [Setting]) -> Sentence {
+    public static func list(_ settings: [Setting]) -> Sentence { list(settings.map { setting -> Sentence in "\(setting)" }) }
+
+    /// `a, b and c`.
+    public static func list(_ words: [String]) -> Sentence { list(words.map { Sentence($0) }) }
+
+    private static func list(_ parts: [Sentence]) -> Sentence {
         var sentence: Sentence = ""
-        for (index, setting) in settings.enumerated() {
-            let link: Sentence = index == 0 ? "" : index + 1 == settings.count ? " and " : ", "
-            sentence = sentence + link + "\(setting)"
+        for (index, part) in parts.enumerated() {
+            sentence = sentence + (index == 0 ? "" : index + 1 == parts.count ? " and " : ", ") + part
         }
         return sentence
     }

@@ -46,7 +46,7 @@ extension JSONNeed: CustomStringConvertible {
     }
 }
 
-/// A member that is not what its reader needs.
+/// A member of another kind than its reader needs, or a missing one.
 public struct JSONFieldError: Error, Sendable, Equatable {
     public var key: String
     public var need: JSONNeed

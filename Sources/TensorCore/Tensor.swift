@@ -83,7 +83,7 @@ public struct Tensor {
     /// A tensor in memory that is only read, such as a mapped file's. Nothing may write to it.
     ///
     /// - Parameters:
-    ///   - bytes: at least those of the elements, 64-byte aligned.
+    ///   - bytes: of all elements, or more; aligned to 64 bytes.
     ///   - owner: is kept alive, and keeps the memory valid.
     public init(readOnly bytes: UnsafeRawBufferPointer, shape: [Int], of type: ElementType = .f32, owner: AnyObject) {
         guard let base = bytes.baseAddress, UInt(bitPattern: base) % 64 == 0,

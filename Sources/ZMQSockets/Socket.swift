@@ -102,7 +102,7 @@ public struct Socket: ~Copyable {
         return try sendOnce(frames)
     }
 
-    /// Makes libzmq carry out what its I/O threads have told this socket.
+    /// Makes libzmq handle the messages from its I/O threads to this socket.
     private borrowing func takeNotice() throws(ZMQError) {
         var events: Int32 = 0
         var size = MemoryLayout<Int32>.size

@@ -90,7 +90,9 @@ struct CompareCommand: ParsableCommand {
 
     private func checkOptions() throws(CommandFailure) {
         guard picture.method.method == "auto", picture.method.hidiffusion == "auto" else {
-            throw CommandFailure(.usage, "--method and --hidiffusion make one picture: say what is compared by --methods.")
+            throw CommandFailure(
+                .usage, "--method and --hidiffusion choose the method of one picture: name the methods to compare by --methods."
+            )
         }
         guard picture.initImg == nil, picture.mask == nil, picture.strength == nil else {
             throw CommandFailure(

@@ -244,6 +244,16 @@ struct DispatchTests {
         #expect(takers([:]) == [small, enough, unknown, narrow])
     }
 
+    @Test("a worker that drains counts no more among those that a new job is held against")
+    func stayingWorkers() {
+        var bench = Bench()
+        let first = bench.join(1, memory: 5)
+        _ = bench.join(2, memory: 7)
+        #expect(bench.machine.stayingWorkers.map(\.memoryBytes).sorted() == [5, 7])
+        bench.tell(.draining(first))
+        #expect(bench.machine.stayingWorkers.map(\.memoryBytes) == [7])
+    }
+
     @Test("a job that needs more memory than any worker has says so, and begins with the first that has it")
     func memoryNobodyHas() {
         var bench = Bench()

@@ -82,7 +82,7 @@ extension SingleCommands {
                 let mask = try Self.write(bytes, "mask.png", in: folder)
                 try await BadInputTests.expectFailure(
                     ["render", "-p", "x", "-i", picture, "--mask", mask, "-o", folder.file("a.png")], code: 64,
-                    mentions: "mask", in: folder, leaves: ["mask.png", "source.png"])
+                    mentions: "pixel", in: folder, leaves: ["mask.png", "source.png"])
             }
         }
 

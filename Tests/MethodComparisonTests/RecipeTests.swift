@@ -236,6 +236,7 @@ import Weights
             }
         }
         #expect(compared > 40)
+        #expect(try Self.applied("direct+vae-blend", Self.plain(512)).vaeTiling == .blend)
         #expect(try Self.applied("hires+tiled+still", Self.plain(512)) != Self.applied("hires+tiled", Self.plain(512)))
     }
 

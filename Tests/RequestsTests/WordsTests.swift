@@ -119,6 +119,13 @@ import Weights
         #expect(try Self.refusal { $0.picture = .file("/nowhere/a.png") }.faults == [SettingFault(.initImg)])
     }
 
+    /// The wording of a word of another kind.
+    @Test func aWordOfAnotherKindIsSaidWithAnExample() throws {
+        #expect(
+            try Self.refusal { $0[.originalSize] = "512" }.sentence.spelled(\.option)
+                == "--original-size must be a size such as 1024x768 (width x height), not '512'.")
+    }
+
     @Test func seeds() throws {
         #expect(try SeedWord("18446744073709551615") == .number(.max))
         #expect(try SeedWord("-0") == .number(0) && SeedWord("-99999999999999999999999") == .random)

@@ -94,6 +94,28 @@ import ZMQSockets
         #expect(beside.sentence.settings == [.vaeTileSize, .precision], "\(beside)")
     }
 
+    /// The bound tells whether to go through a render. It is never below the need, whatever the tiles.
+    @Test(
+        arguments: [
+            (512, RenderMethod.cut, nil, VAETiling.exact), (2048, .cut, 2048, .exact), (2048, .direct, 2048, .exact),
+            (1536, .hires, 1024, .blend), (1024, .multidiffusion, 64, .exact), (4096, .cut, 4096, .exact),
+        ] as [(Int, RenderMethod, Int?, VAETiling)])
+    func theBoundIsAboveTheNeed(_ side: Int, _ method: RenderMethod, _ tile: Int?, _ tiling: VAETiling) throws {
+        try needs(ComputeContext.canRehearse, "a rehearsal")
+        let request = Self.request {
+            ($0.width, $0.height, $0.method, $0.vaeTileSize, $0.vaeTiling) = (side, side, method, tile, tiling)
+        }
+        let machine = try RenderMachine(request: request, model: Self.model.get())
+        let (bound, least) = (machine.mostMemory(weightBytes: 0), try Self.least(request))
+        #expect(bound >= least, "\(bound) for \(least)")
+    }
+
+    @Test(arguments: [1, 1 << 20, Int.max]) func anyNumberInHELLOIsTaken(_ bytes: Int) throws {
+        try needs(ComputeContext.canRehearse, "a rehearsal")
+        let error = Self.refusal(Self.request(), [try Self.worker(bytes)])
+        #expect((error == nil) == (bytes == .max))
+    }
+
     @Test func theClientIsToldBeforeAnythingStarts() async throws {
         try needs(ComputeContext.canRehearse, "a rehearsal")
         let endpoint = TestFarm.uniqueEndpoint()

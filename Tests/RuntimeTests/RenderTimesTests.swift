@@ -99,6 +99,15 @@ import Weights
         #expect(RenderTimes([UInt8](repeating: 32, count: RenderTimes.maxByteCount + 1)) == nil)
     }
 
+    /// Numbers of a file may be as small as numbers can be.
+    @Test func anEstimateThatIsNoNumberIsNone() throws {
+        let (forecast, kind) = (try Self.forecast(), try Self.kind())
+        var record = Self.record(forecast, kind)
+        let index = try #require(record.phases.firstIndex { $0.name == "encode" })
+        (record.phases[index].operations, record.phases[index].compute) = (1e-300, 1e12)
+        #expect(try Self.times([record]).estimate(forecast, kind) == nil)
+    }
+
     @Test func aFinishedRenderIsKept() async throws {
         let request = RenderOnFarmTests.request()
         let result = try await RenderOnFarmTests.render(request, workers: 1)

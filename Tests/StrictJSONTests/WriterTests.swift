@@ -58,7 +58,7 @@ import Testing
                 #expect(try JSONValue(parsing: value.canonicalBytes(), limits: .wire) == value)
             } catch {
                 refused += 1
-                #expect(error.offset >= 0 && error.offset <= bytes.count)
+                #expect((0...bytes.count).contains(error.offset))
             }
         }
         #expect(refused > 200 && refused < 2000)

@@ -28,7 +28,7 @@ import Tokenizing
                 let tokenizer = try CLIPTokenizer(files)
                 let ids = try tokenizer.paddedIDs("abab <C>ab<|endoftext|> é aaab")
                 #expect(ids.count == tokenizer.maxLength)
-                #expect(ids.allSatisfy { $0 >= 0 && $0 < tokenizer.vocabularySize })
+                #expect(ids.allSatisfy { (0..<tokenizer.vocabularySize).contains(Int($0)) })
             } catch is JSONError { refused += 1 } catch is TokenizingError { refused += 1 }
         }
         #expect(refused > 300 && refused < 900)
@@ -49,7 +49,7 @@ import Tokenizing
                 let tokenizer = try CLIPTokenizer(CLIPTokenizerFiles(model: .document(json)))
                 let ids = try tokenizer.paddedIDs("ab <C>ab<|endoftext|> é aaab")
                 #expect(ids.count == tokenizer.maxLength)
-                #expect(ids.allSatisfy { $0 >= 0 && $0 < tokenizer.vocabularySize })
+                #expect(ids.allSatisfy { (0..<tokenizer.vocabularySize).contains(Int($0)) })
             } catch is JSONError { refused += 1 } catch is TokenizingError { refused += 1 }
         }
         #expect(refused > 300 && refused < 600)
@@ -67,7 +67,7 @@ import Tokenizing
             }
             let ids = try tokenizer.paddedIDs(text)
             #expect(ids.count == 77 && ids.first == tokenizer.startID && ids.last == tokenizer.endID)
-            #expect(ids.allSatisfy { $0 >= 0 && $0 < tokenizer.vocabularySize })
+            #expect(ids.allSatisfy { (0..<tokenizer.vocabularySize).contains(Int($0)) })
         }
     }
 }

@@ -2,7 +2,7 @@
 /// other programs. Norms and attention see only one tile, so tones differ from tile to tile and the fading hides the borders.
 /// It is here to be compared with the exact decode in tiles.
 ///
-/// Source: `AutoencoderKL._tiled_decode` of diffusers 0.35. A tile begins each three quarters of a side. diffusers fades over a
+/// Source: `AutoencoderKL._tiled_decode` of diffusers 0.42. A tile begins each three quarters of a side. diffusers fades over a
 /// quarter of the side instead of the true overlap, which is the same for sides that 4 divides.
 public struct BlendedTiles: Sendable, Hashable {
     /// The whole latent.
@@ -10,11 +10,14 @@ public struct BlendedTiles: Sendable, Hashable {
     /// The side of a tile in latent points.
     public let side: Int
 
+    /// The shortest side: a quarter of it is one point.
+    public static let leastSide = 4
+
     /// nil for a latent that one tile holds: then there is nothing to blend.
     ///
-    /// - Parameter side: at least 4.
+    /// - Parameter side: at least `leastSide`.
     public init?(height: Int, width: Int, side: Int) {
-        precondition(height > 0 && width > 0 && side >= 4, "\(height)×\(width) has no blended tiles of \(side)")
+        precondition(height > 0 && width > 0 && side >= Self.leastSide, "\(height)×\(width) has no blended tiles of \(side)")
         guard height > side || width > side else { return nil }
         (image, self.side) = (ImageBox(height: height, width: width), side)
     }

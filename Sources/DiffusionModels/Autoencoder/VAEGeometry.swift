@@ -63,7 +63,7 @@ struct VAEGeometry {
     }
 
     /// The part of each step's input from which a part of the input of step `end` is computed; this part comes last. All are
-    /// aligned, so they may be larger than `box` and than what the next step needs.
+    /// aligned, so they may be larger than `box` and than the next step needs.
     func boxes(for box: ImageBox, before end: Int, images: [ImageBox]) -> [ImageBox] {
         parts(of: box, 0..<end, images: images)
     }

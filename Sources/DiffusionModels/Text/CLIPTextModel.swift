@@ -3,7 +3,7 @@ public import Weights
 
 /// A text encoder's output for rows of tokens.
 public struct CLIPTextOutput {
-    /// The vectors that enter the first layer and those that leave each layer, (n, tokens, width) each: one more than layers.
+    /// The input of the first layer, and the output of each layer, (n, tokens, width) each: one more than there are layers.
     /// None has passed the final norm.
     public let hiddenStates: [Tensor]
     /// The last layer's vectors after the final norm, (n, tokens, width).

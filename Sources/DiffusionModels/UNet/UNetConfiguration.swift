@@ -134,7 +134,7 @@ extension UNetConfiguration {
         }
         let widths = try reader.integers("cross_attention_dim", default: [])
         guard widths.allSatisfy({ $0 == widths[0] }) else {
-            throw reader.fault("cross_attention_dim", "one text goes to all blocks, so all must be equal")
+            throw reader.fault("cross_attention_dim", "all blocks read the same text, so all its numbers must be equal")
         }
         return widths[0]
     }

@@ -155,7 +155,7 @@ extension RenderMachine {
 
     private func timeIDs(_ corner: SizeConditioning.Corner?, _ call: PlannedCall) -> [Float]? {
         guard let sizes = call.sizes else { return nil }
-        let negative = call.guidanceScale > 1 ? request.negativeSizes : nil
+        let negative = call.isGuided ? request.negativeSizes : nil
         return (negative?.timeIDs() ?? []) + sizes.timeIDs(corner: corner)
     }
 }

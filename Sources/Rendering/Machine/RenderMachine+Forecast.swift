@@ -9,9 +9,15 @@ extension RenderMachine {
     /// - Parameter weightBytes: of the model's files. In memory they may be f32, and in an order that takes 16/9.
     package func mostMemory(weightBytes: Int) -> Int {
         let points = plan.passes.flatMap(\.schedule).map { $0.height * $0.width }.max() ?? 0
+        let tiles = plan.passes.map {
+            plan.decoding.layout(height: $0.latentHeight, width: $0.latentWidth).box(0).pointCount
+        }
         // A U-Net's widest level has some dozens of kilobytes a point, with guidance.
+        let calls = points * (64 << 10)
+        let decode = 2 * max(DecodePlan.memoryBytes, (tiles.max() ?? 0) * model.vae.decodeBytesPerPoint)
         let (weights, overflow) = weightBytes.multipliedReportingOverflow(by: 4)
-        return overflow ? .max : weights + points * (64 << 10) + 2 * DecodePlan.memoryBytes
+        let (sum, isMore) = weights.addingReportingOverflow(calls + decode)
+        return overflow || isMore ? .max : sum
     }
 
     /// The forecast of the render.
@@ -55,7 +61,7 @@ extension RenderMachine {
     private func addEncodes(masked: [Bool], _ context: JobContext, to forecast: inout RenderForecast) {
         let (height, width, scale) = (pass.latentHeight, pass.latentWidth, model.scaleFactor)
         let operations = model.vae.encodeOperations(height: height, width: width)
-        let output = OutputShape("moments", channels: 2 * model.latentChannels, height: height, width: width)
+        let output = PictureWork.output(of: model, height: height, width: width)
         for isMasked in masked {
             // The payload of the true task may be the largest of the render. This one stands for it.
             let point = PictureWork(width: 1, height: 1, rgb: [0, 0, 0], mask: isMasked ? [0] : nil)
@@ -96,36 +102,37 @@ extension RenderMachine {
     }
 
     private func addDecode(of pass: RenderPass, _ bare: JobContext, to forecast: inout RenderForecast) {
-        if let tiles = plan.decoding.blendedTiles(height: pass.latentHeight, width: pass.latentWidth) {
-            return addDecode(of: tiles, bare, to: &forecast)
-        }
-        let grid = plan.decoding.grid(height: pass.latentHeight, width: pass.latentWidth)
-        let sections = grid.count == 1 ? 1 : plan.decoding.sections
-        let latent = addLatent(grid.image, bare, receivers: grid.count, to: &forecast)
+        let layout = plan.decoding.layout(height: pass.latentHeight, width: pass.latentWidth)
+        let latent = addLatent(layout.grid.image, bare, receivers: layout.tileCount, to: &forecast)
         let groups = model.vae.normGroups
         let moments = GroupMoments(
             count: 1, means: .init(repeating: 0, count: groups), scatters: .init(repeating: 0, count: groups))
-        for section in 1..<sections {
+        for section in 1..<layout.sections {
             forecast.add(
                 latent.with(.moments(.init(repeating: moments, count: section), of: latent.hash)), to: .decode,
-                receivers: grid.count)
+                receivers: layout.tileCount)
         }
-        let tile = grid[grid.count / 2]
-        func add(_ sections: Int, section: Int?, isLast: Bool, _ operations: Double, outputBytes: Int?) {
-            let work = DecodeWork(
-                tile: grid.count / 2, section: section, height: tile.height, width: tile.width, isLast: isLast)
-            var tasks = tasks(grid.count * sections, work, operations, latent, .decode)
-            tasks.hasBase = section != nil
-            if isLast { tasks.sample = decodeSample(tile, of: grid.count, bare) }
-            tasks.footprint = .decoding(grid)
+        let boxes = (0..<layout.tileCount).map(layout.box)
+        func add(_ sections: Int, section: Int, _ operations: Double, outputBytes: Int?) {
+            let work = layout.work(boxes.count / 2, section: section)
+            var tasks = tasks(boxes.count * sections, work, operations, latent, .decode)
+            tasks.hasBase = work.section != nil
+            if work.isLast { tasks.sample = decodeSample(boxes[boxes.count / 2], of: boxes.count, bare) }
+            // Blended tiles are decoded one by one, and the first is the largest.
+            tasks.footprint = .decoding(
+                layout.blended == nil ? layout.grid : TileGrid(height: boxes[0].height, width: boxes[0].width))
             if let outputBytes { tasks.outputBytes = outputBytes }
             forecast.add(tasks, to: .decode)
         }
-        if sections > 1 { add(sections - 1, section: sections / 2, isLast: false, 0, outputBytes: nil) }
-        // The operations are those of all sections: the forecast does not divide them by section.
+        if layout.sections > 1 { add(layout.sections - 1, section: layout.sections / 2, 0, outputBytes: nil) }
+        // These operations count for all sections: the forecast does not divide them by section.
+        let operations =
+            layout.blended == nil
+            ? model.vae.decodeOperations(layout.grid)
+            : boxes.reduce(0) { $0 + model.vae.decodeOperations(TileGrid(height: $1.height, width: $1.width)) }
         add(
-            1, section: sections == 1 ? nil : sections - 1, isLast: true, model.vae.decodeOperations(grid),
-            outputBytes: grid.image.pointCount * plan.latentScale * plan.latentScale * 3)
+            1, section: layout.sections - 1, operations,
+            outputBytes: boxes.reduce(0) { $0 + $1.pointCount } * plan.latentScale * plan.latentScale * 3)
     }
 
     /// The context with a latent. A point stands for the latent, which may be large.
@@ -137,24 +144,6 @@ extension RenderMachine {
         let latent = bare.with(.latent(point, tileHeight: 1, tileWidth: 1))
         forecast.add(latent, to: .decode, more: (image.pointCount - 1) * plan.latentChannels * 4, receivers: receivers)
         return latent
-    }
-
-    private func addDecode(of tiles: BlendedTiles, _ bare: JobContext, to forecast: inout RenderForecast) {
-        let latent = addLatent(tiles.image, bare, receivers: tiles.count, to: &forecast)
-        let boxes = (0..<tiles.count).map { tiles[$0] }
-        let operations = boxes.reduce(0.0) {
-            $0 + model.vae.decodeOperations(TileGrid(height: $1.height, width: $1.width))
-        }
-        let middle = boxes[boxes.count / 2]
-        let work = DecodeWork(
-            tile: boxes.count / 2, corner: DecodeWork.Corner(top: middle.rows.lowerBound, left: middle.columns.lowerBound),
-            height: middle.height, width: middle.width, isLast: true)
-        var tasks = tasks(boxes.count, work, operations, latent, .decode)
-        tasks.sample = decodeSample(boxes[0], of: boxes.count, bare)
-        // The largest is the first.
-        tasks.footprint = .decoding(TileGrid(height: boxes[0].height, width: boxes[0].width))
-        tasks.outputBytes = boxes.reduce(0) { $0 + $1.pointCount } * plan.latentScale * plan.latentScale * 3
-        forecast.add(tasks, to: .decode)
     }
 
     /// A latent of one tile's size, decoded at once.
@@ -183,7 +172,7 @@ extension ModelDescription {
     /// The arithmetic of a task of a call.
     fileprivate func operations(_ call: PlannedCall, tokens: Int) -> Double {
         parts.unet.operations(
-            height: call.height, width: call.width, images: call.guidanceScale > 1 ? 2 : 1, tokens: tokens,
+            height: call.height, width: call.width, images: call.images, tokens: tokens,
             switches: call.switches)
     }
 

@@ -13,9 +13,14 @@ extension RenderMachine {
         let passes = plan.passes.indices.map { index in
             max(stepBytes(plan.passes[index], resolved.samplers[index]), pictureBytes(plan.passes[index]))
         }
-        // A decoded picture is in memory up to this size, with a band of rows on its way through the encoder of PNG.
-        let pixels = plan.width * plan.height * 3
-        let decoding = latentBytes(plan.passes[plan.passes.count - 1]) * 2 + min(pixels, ScratchFile.memoryLimit)
+        // A decoded picture is in memory up to this size, with a band of rows on its way through the encoder of PNG. The pixels
+        // of blended tiles are a second file.
+        let last = plan.passes[plan.passes.count - 1]
+        let waiting = plan.decoding.layout(height: last.latentHeight, width: last.latentWidth).waitingPixels(
+            scale: plan.latentScale)
+        let decoding =
+            latentBytes(last) * 2
+            + [plan.width * plan.height * 3, waiting * 3].reduce(0) { $0 + min($1, ScratchFile.memoryLimit) }
         return (2 << 20) + sourceBytes + max(passes.max() ?? 0, decoding)
     }
 

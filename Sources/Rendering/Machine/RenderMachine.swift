@@ -108,7 +108,7 @@ public struct RenderMachine: Sendable {
     ///   leaves the machine unchanged.
     public mutating func take(_ output: TaskOutput, of index: Int) throws(RenderError) {
         guard takesEach, expectedOutputs.indices.contains(index) else {
-            throw .malformed("The step takes its outputs together, so it cannot take that of task \(index + 1) alone.")
+            throw .malformed("The barrier takes its outputs together, so it cannot take that of task \(index + 1) alone.")
         }
         try check(output, of: index)
         switch state {
@@ -116,7 +116,7 @@ public struct RenderMachine: Sendable {
             try decoding.take(output, of: index)
             state = .decoding(decoding)
         case .calling(_, .views): merging?.take(output.values, of: index)
-        default: preconditionFailure("a step that takes each output, and is neither a decode nor one of views")
+        default: preconditionFailure("a barrier that takes each output, and is neither a decode nor one of views")
         }
     }
 
@@ -153,13 +153,13 @@ public struct RenderMachine: Sendable {
         }
         guard takesEach, outputs.isEmpty else { return try check(outputs) }
         let isComplete = if case .decoding(let decoding) = state { decoding.isComplete } else { merging?.isComplete ?? false }
-        guard isComplete else { throw .malformed("A step of \(expectedOutputs.count) tasks did not get all outputs.") }
+        guard isComplete else { throw .malformed("A barrier of \(expectedOutputs.count) tasks did not get all outputs.") }
     }
 
     /// Refuses outputs that do not fit the tasks. The merges rely on it.
     private func check(_ outputs: [TaskOutput]) throws(RenderError) {
         guard outputs.count == expectedOutputs.count else {
-            throw .malformed("A step of \(expectedOutputs.count) tasks got \(outputs.count) outputs.")
+            throw .malformed("A barrier of \(expectedOutputs.count) tasks got \(outputs.count) outputs.")
         }
         for (index, output) in outputs.enumerated() { try check(output, of: index) }
     }
@@ -234,11 +234,11 @@ extension RenderMachine {
             let parameters = GenerationParameters(request: request, plan: plan, model: model)
             return .finished(RenderedImage(pixels: pixels, parameters: parameters.text, details: parameters.details))
         case .calling(let position, .views):
-            guard let mean = merging?.finish() else { preconditionFailure("a step with all views has a mean") }
+            guard let mean = merging?.finish() else { preconditionFailure("a barrier with all views has a mean") }
             merging = nil
             try takeStep(mean, pass.schedule[position])
             return .barrier(try barrier(after: position))
-        default: preconditionFailure("a step that takes each output, and is neither a decode nor one of views")
+        default: preconditionFailure("a barrier that takes each output, and is neither a decode nor one of views")
         }
     }
 

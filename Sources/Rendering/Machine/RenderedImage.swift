@@ -87,7 +87,7 @@ struct GenerationParameters {
         return String(decoding: JSONValue.string(value).canonicalBytes(), as: UTF8.self)
     }
 
-    /// The same for programs, complete.
+    /// All parameters, in a form for programs.
     var details: JSONValue {
         [
             "program": "patchloom", "request": request.json, "plan": plan.json,

@@ -12,12 +12,9 @@ struct TiledDecoding: Sendable {
     }
 
     let purpose: Purpose
-    private let grid: TileGrid
-    /// Overlapping tiles in place of the grid's.
-    private let blended: BlendedTiles?
+    private let layout: DecodeLayout
     /// The pixels of blended tiles, before they fade into each other.
     private var parts: BlendedPixels?
-    private let sectionCount: Int
     /// The context with the latent.
     private let latent: JobContext
     private var moments: [GroupMoments] = []
@@ -32,40 +29,25 @@ struct TiledDecoding: Sendable {
     init(_ latent: Latent, _ plan: DecodePlan, context: JobContext, for purpose: Purpose) {
         scale = plan.scale
         self.purpose = purpose
-        grid = plan.grid(height: latent.height, width: latent.width)
-        blended = plan.blendedTiles(height: latent.height, width: latent.width)
-        sectionCount = blended != nil || grid.count == 1 ? 1 : plan.sections
-        missing = Set(0..<(blended?.count ?? grid.count))
-        self.latent = context.with(.latent(latent, tileHeight: grid.tileHeight, tileWidth: grid.tileWidth))
+        layout = plan.layout(height: latent.height, width: latent.width)
+        missing = Set(0..<layout.tileCount)
+        self.latent = context.with(
+            .latent(latent, tileHeight: layout.grid.tileHeight, tileWidth: layout.grid.tileWidth))
     }
 
-    var step: (index: Int, count: Int) { (moments.count, sectionCount) }
+    var step: (index: Int, count: Int) { (moments.count, layout.sections) }
     var context: JobContext { moments.isEmpty ? latent : latent.with(.moments(moments, of: latent.hash)) }
     var base: JobContext? { moments.isEmpty ? nil : latent }
-    var isLast: Bool { moments.count + 1 == sectionCount }
+    var isLast: Bool { moments.count + 1 == layout.sections }
 
     /// A task for each tile.
-    var works: [DecodeWork] {
-        if let blended {
-            return (0..<blended.count).map { tile in
-                let box = blended[tile]
-                return DecodeWork(
-                    tile: tile, corner: DecodeWork.Corner(top: box.rows.lowerBound, left: box.columns.lowerBound),
-                    height: box.height, width: box.width, isLast: true)
-            }
-        }
-        return (0..<grid.count).map { tile in
-            DecodeWork(
-                tile: tile, section: grid.count == 1 ? nil : moments.count, height: grid[tile].height, width: grid[tile].width,
-                isLast: isLast)
-        }
-    }
+    var works: [DecodeWork] { (0..<layout.tileCount).map { layout.work($0, section: moments.count) } }
 
     /// Merges the moments of all tiles, in their order.
     mutating func merge(_ outputs: [TaskOutput]) throws(RenderError) {
         var whole: GroupMoments?
         for (tile, output) in outputs.enumerated() {
-            let own = try GroupMoments(numbers: output.doubles, points: grid[tile].pointCount)
+            let own = try GroupMoments(numbers: output.doubles, points: layout.box(tile).pointCount)
             whole = whole?.merged(with: own) ?? own
         }
         if let whole { moments.append(whole) }
@@ -74,7 +56,7 @@ struct TiledDecoding: Sendable {
     /// The same before the first pixels of the last section.
     var restarted: TiledDecoding {
         var decoding = self
-        (decoding.pixels, decoding.parts, decoding.missing) = (nil, nil, Set(0..<(blended?.count ?? grid.count)))
+        (decoding.pixels, decoding.parts, decoding.missing) = (nil, nil, Set(0..<layout.tileCount))
         return decoding
     }
 
@@ -83,11 +65,11 @@ struct TiledDecoding: Sendable {
 
     /// Takes the pixels of a tile, in any order.
     mutating func take(_ output: TaskOutput, of tile: Int) throws(RenderError) {
-        if let blended { return try take(output, of: tile, blended) }
+        if let blended = layout.blended { return try take(output, of: tile, blended) }
         if pixels == nil {
-            pixels = try PixelFile(width: grid.image.width * scale, height: grid.image.height * scale)
+            pixels = try PixelFile(width: layout.grid.image.width * scale, height: layout.grid.image.height * scale)
         }
-        try pixels?.write(output.rgb, to: grid[tile].scaled(by: scale))
+        try pixels?.write(output.rgb, to: layout.box(tile).scaled(by: scale))
         missing.remove(tile)
     }
 

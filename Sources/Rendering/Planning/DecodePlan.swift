@@ -30,39 +30,66 @@ public struct DecodePlan: Sendable, Equatable {
         self.scale = scale
     }
 
-    func grid(height: Int, width: Int) -> TileGrid {
-        guard let tileSide else { return TileGrid(height: height, width: width, points: tilePoints) }
-        return TileGrid(height: height, width: width, tileHeight: tileSide, tileWidth: tileSide)
+    func layout(height: Int, width: Int) -> DecodeLayout {
+        if let blendedSide, let tiles = BlendedTiles(height: height, width: width, side: blendedSide) {
+            return DecodeLayout(grid: TileGrid(height: height, width: width), blended: tiles, sections: 1)
+        }
+        let grid =
+            tileSide.map { TileGrid(height: height, width: width, tileHeight: $0, tileWidth: $0) }
+            ?? TileGrid(height: height, width: width, points: tilePoints)
+        return DecodeLayout(grid: grid, blended: nil, sections: grid.count == 1 ? 1 : sections)
     }
+}
 
-    /// The blended tiles; nil for exact ones, and for a latent of one tile.
-    func blendedTiles(height: Int, width: Int) -> BlendedTiles? {
-        blendedSide.flatMap { BlendedTiles(height: height, width: width, side: $0) }
-    }
+/// The tiles of one latent, and the sections in which they are decoded.
+struct DecodeLayout: Sendable {
+    /// Tiles that go from section to section together. With blended tiles it is one tile.
+    let grid: TileGrid
+    /// Overlapping tiles that are decoded each by itself; nil for exact tiles and for one tile.
+    let blended: BlendedTiles?
+    /// One tile needs no moments of others, and a blended one takes none: then there is one section.
+    let sections: Int
 
-    /// The largest part of a latent that a task decodes.
-    func largestTile(height: Int, width: Int) -> ImageBox {
-        blendedTiles(height: height, width: width)?[0] ?? grid(height: height, width: width)[0]
-    }
+    var tileCount: Int { blended?.count ?? grid.count }
+    var taskCount: Int { tileCount * sections }
 
-    /// The tasks of a pass's result. One tile needs no moments of others, so it is one task.
-    func tasks(_ pass: RenderPass) -> Int {
-        if let tiles = blendedTiles(height: pass.latentHeight, width: pass.latentWidth) { return tiles.count }
-        let tiles = grid(height: pass.latentHeight, width: pass.latentWidth).count
-        return tiles == 1 ? 1 : tiles * sections
+    /// Pixels of blended tiles that wait until all are there; 0 for exact tiles.
+    ///
+    /// - Parameter scale: pixels along the side of a latent point.
+    func waitingPixels(scale: Int) -> Int { blended.map { $0.count * $0.side * $0.side * scale * scale } ?? 0 }
+
+    /// The part of the latent that a tile is. The first is the largest.
+    func box(_ tile: Int) -> ImageBox { blended?[tile] ?? grid[tile] }
+
+    func work(_ tile: Int, section: Int) -> DecodeWork {
+        let box = box(tile)
+        let corner = blended.map { _ in DecodeWork.Corner(top: box.rows.lowerBound, left: box.columns.lowerBound) }
+        return DecodeWork(
+            tile: tile, section: sections == 1 ? nil : section, corner: corner, height: box.height, width: box.width,
+            isLast: section + 1 == sections)
     }
 }
 
 extension RenderPlan {
+    /// The most bytes of a picture's pixels in scratch files at once: three bytes for each pixel, and for each pixel of blended
+    /// tiles.
+    package var pixelBytes: Int {
+        passes.map { pass in
+            let layout = decoding.layout(height: pass.latentHeight, width: pass.latentWidth)
+            let scale = latentScale
+            return 3 * (pass.latentHeight * pass.latentWidth * scale * scale + layout.waitingPixels(scale: scale))
+        }.max() ?? 0
+    }
+
     /// The side of blended tiles in latent points, if any latent has several.
     var blendedTileSide: Int? {
-        passes.contains { decoding.blendedTiles(height: $0.latentHeight, width: $0.latentWidth) != nil }
+        passes.contains { decoding.layout(height: $0.latentHeight, width: $0.latentWidth).blended != nil }
             ? decoding.blendedSide : nil
     }
 
     /// Where the blended tiles of the picture begin and end, in latent points; nil for exact tiles and for one tile.
     package var blendedTileBorders: (columns: [Int], rows: [Int])? {
-        decoding.blendedTiles(height: latentHeight, width: latentWidth).map { tiles in
+        decoding.layout(height: latentHeight, width: latentWidth).blended.map { tiles in
             let boxes = (0..<tiles.count).map { tiles[$0] }
             return (
                 boxes.flatMap { [$0.columns.lowerBound, $0.columns.upperBound] },

@@ -211,9 +211,7 @@ struct PassResolution {
                 fault(.patch, patch * scale, 64...max(size.width, size.height) * scale))
         }
         guard stride <= patch else {
-            throw .invalidRequest(
-                "A stride of \(stride * scale) px would leave gaps between patches of \(patch * scale) px: choose a stride of "
-                    + "at most \(patch * scale).", fault(.stride, stride * scale, scale...patch * scale))
+            throw RenderRequest.strideLeavesGaps(stride * scale, patch: patch * scale)
         }
         if let jitter, jitter / scale > (patch - stride) / 2 {
             throw .invalidRequest(

@@ -36,9 +36,7 @@ struct PlanResolution {
             resolution: self, method: method, sampler: sampler, source: source
         ).passes()
         try checkEncoder(passes)
-        let decoding = DecodePlan(
-            model.vae, scale: model.scaleFactor, tileSide: request.vaeTileSize.map { $0 / model.scaleFactor },
-            blendedSide: request.vaeTiling == .blend ? request.vaeTileSize.map { $0 / model.scaleFactor } ?? native : nil)
+        let decoding = try decodePlan(passes)
         try checkMessages(passes, decoding)
         let calls = passes.flatMap(\.schedule)
         let usesHiDiffusion = calls.contains(where: \.usesHiDiffusion)
@@ -48,7 +46,7 @@ struct PlanResolution {
             try ResolvedTokenReduction(wanted, model: model, passes: passes)
         }
         tokens?.apply(to: &passes, seed: request.seed)
-        let text = try resolvedText(isGuided: calls.contains { $0.guidanceScale > 1 })
+        let text = try resolvedText(isGuided: calls.contains(where: \.isGuided))
         try checkSizesBelong()
         let plan = RenderPlan(
             width: request.width, height: request.height, latentWidth: latentWidth, latentHeight: latentHeight,
@@ -119,7 +117,7 @@ struct PlanResolution {
                     "The latent of \(width)×\(height) px has \(latentBytes >> 20) MiB, and at most \(limit >> 20) MiB can be "
                         + "sent: choose a smaller picture.", about: .width, .height)
             }
-            let tile = decoding.largestTile(height: pass.latentHeight, width: pass.latentWidth).scaled(by: model.scaleFactor)
+            let tile = decoding.layout(height: pass.latentHeight, width: pass.latentWidth).box(0).scaled(by: model.scaleFactor)
             guard tile.pointCount * 3 <= limit else {
                 throw .invalidRequest(
                     "A tile of \(tile.width)×\(tile.height) px has \((tile.pointCount * 3) >> 20) MiB, and at most "
@@ -133,6 +131,28 @@ struct PlanResolution {
                     about: .hiresUpscaler)
             }
         }
+    }
+
+    /// Refuses blended tiles that are too small, and a picture in which nothing would be blended.
+    private func decodePlan(_ passes: [RenderPass]) throws(RenderError) -> DecodePlan {
+        let tileSide = request.vaeTileSize.map { $0 / model.scaleFactor }
+        let side = tileSide ?? native
+        let isBlended = request.vaeTiling == .blend
+        let plan = DecodePlan(
+            model.vae, scale: model.scaleFactor, tileSide: tileSide,
+            blendedSide: isBlended ? max(side, BlendedTiles.leastSide) : nil)
+        guard isBlended else { return plan }
+        guard side >= BlendedTiles.leastSide else {
+            throw .invalidRequest(
+                "Blended tiles of the native size of \(model.name) would have \(side * model.scaleFactor) px, too few to "
+                    + "overlap: choose a larger \(.vaeTileSize), or \(.vaeTiling) exact.", about: .vaeTiling)
+        }
+        guard passes.contains(where: { plan.layout(height: $0.latentHeight, width: $0.latentWidth).blended != nil }) else {
+            throw .invalidRequest(
+                "The picture is one tile of at most \(side * model.scaleFactor) px, so \(.vaeTiling) blend would change "
+                    + "nothing: leave it out, or choose a smaller \(.vaeTileSize).", about: .vaeTiling)
+        }
+        return plan
     }
 
     private var resolvedMethod: RenderMethod {

@@ -44,5 +44,9 @@ public struct PlannedCall: Sendable, Equatable {
             tokens: tokens)
     }
 
-    var evaluations: Int { inputs * (guidanceScale > 1 ? 2 : 1) }
+    /// Whether the network sees each input twice, with the prompt and with the negative prompt.
+    var isGuided: Bool { guidanceScale > 1 }
+    /// The network's evaluations of one input.
+    var images: Int { isGuided ? 2 : 1 }
+    var evaluations: Int { inputs * images }
 }

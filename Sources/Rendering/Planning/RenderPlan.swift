@@ -70,7 +70,7 @@ public struct RenderPlan: Sendable, Equatable {
     public var tasksPerPhase: [(phase: RenderPhase, tasks: Int)] {
         let prelude: [(RenderPhase, Int)] =
             [(.encode, promptChunks)] + (source.map { [(.picture, $0.encodes.count)] } ?? [])
-        let decodes = passes.map(decoding.tasks)
+        let decodes = passes.map { decoding.layout(height: $0.latentHeight, width: $0.latentWidth).taskCount }
         return prelude + passes.indices.flatMap { passes[$0].tasksPerPhase(decodes: decodes[max(0, $0 - 1)]) }
             + [(.decode, decodes[decodes.count - 1])]
     }

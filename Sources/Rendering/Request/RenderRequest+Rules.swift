@@ -12,13 +12,7 @@ extension RenderRequest {
     public func checkTogether() throws(RenderError) {
         try checkSyntax()
         if let patch, let stride, stride > patch {
-            throw .invalidRequest(
-                "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most "
-                    + "\(patch).",
-                SettingFault(
-                    .stride, value: .integer(Int64(stride)),
-                    possible: .numbers(
-                        Double(Self.sideMultiple)...Double(max(patch, Self.sideMultiple)), multiple: Self.sideMultiple)))
+            throw Self.strideLeavesGaps(stride, patch: patch)
         }
     }
 
@@ -27,6 +21,15 @@ extension RenderRequest {
         var request = RenderRequest()
         (request.width, request.height) = (width, height)
         for setting in settings where [.width, .height].contains(setting.setting) { try setting.validate(request) }
+    }
+
+    /// - Parameters: in pixels.
+    static func strideLeavesGaps(_ stride: Int, patch: Int) -> RenderError {
+        .invalidRequest(
+            "A stride of \(stride) px would leave gaps between patches of \(patch) px: choose a stride of at most \(patch).",
+            SettingFault(
+                .stride, value: .integer(Int64(stride)),
+                possible: .numbers(Double(sideMultiple)...Double(max(patch, sideMultiple)), multiple: sideMultiple)))
     }
 
     func checkStages() throws(RenderError) {

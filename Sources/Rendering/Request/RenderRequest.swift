@@ -45,6 +45,7 @@ public struct RenderRequest: SettingGroup {
     /// Side of the tiles in which the autoencoder decodes the picture. nil is as large as a worker's memory allows, or with
     /// `blend` the model's native size. Exact tiles do not show in the picture.
     public var vaeTileSize: Int?
+    /// The way to decode the tiles.
     public var vaeTiling = VAETiling.exact
     /// Share of the steps in CutDiffusion's structure phase.
     public var structureFraction: StructureFraction?
@@ -174,7 +175,7 @@ extension RenderRequest {
 
     private static let refinement =
         RequestSetting<RenderRequest>.group(
-            "refinement", "an object of upscaler, strength, steps and tiled",
+            "refinement",
             get: { $0.refinement == RefinementSettings() ? nil : $0.refinement }, set: { $0.refinement = $1 })
 
     private static let layout: [RequestSetting<RenderRequest>] = [
@@ -212,13 +213,13 @@ extension RenderRequest {
         ]
         // With HiDiffusion off these settings are not checked.
         + RequestSetting.group(
-            "hidiffusion_settings", "an object of raunet, window_attn, t1, t2 and aggressive",
+            "hidiffusion_settings",
             get: { $0.hiDiffusionSettings == .published ? nil : $0.hiDiffusionSettings },
             set: { $0.hiDiffusionSettings = $1 }, isChecked: { $0.hiDiffusion != .off })
 
     private static let tokenReduction =
         RequestSetting<RenderRequest>.group(
-            "token_reduction", "an object of known settings of merging and downsampling",
+            "token_reduction",
             get: { $0.tokenReduction }, set: { $0.tokenReduction = $1 })
         + [RequestSetting(nil).shown { $0.plan.tokenReduction?.parameters ?? [] }]
 }

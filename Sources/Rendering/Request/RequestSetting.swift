@@ -171,12 +171,14 @@ extension RequestSetting {
     ///
     /// - Parameter isChecked: whether to check the group's settings.
     static func group<Group: SettingGroup>(
-        _ member: String, _ kind: String, get: @escaping @Sendable (Root) -> Group?,
+        _ member: String, get: @escaping @Sendable (Root) -> Group?,
         set: @escaping @Sendable (inout Root, Group) -> Void,
         isChecked: @escaping @Sendable (Root) -> Bool = { _ in true }
     ) -> [RequestSetting] {
         var whole = RequestSetting(nil)
-        (whole.members, whole.kind) = ([member], kind)
+        (whole.members, whole.kind) = (
+            [member], Sentence("an object of \(Sentence.list(Group.settings.flatMap(\.members)))").spelled(\.key)
+        )
         whole.read = { object, root in
             guard let json = object[member] else { return true }
             guard let group = Group(json: json) else { return false }

@@ -90,8 +90,8 @@ public struct TokenReductionRequest: SettingGroup {
 
 extension TokenReductionRequest {
     public static let settings =
-        RequestSetting<Self>.group("merging", "an object", get: { $0.merging }, set: { $0.merging = $1 })
-        + RequestSetting.group("downsampling", "an object", get: { $0.downsampling }, set: { $0.downsampling = $1 })
+        RequestSetting<Self>.group("merging", get: { $0.merging }, set: { $0.merging = $1 })
+        + RequestSetting.group("downsampling", get: { $0.downsampling }, set: { $0.downsampling = $1 })
         + [
             RequestSetting(nil, member: "start", \.start, .number, written: .required),
             RequestSetting(nil, member: "end", \.end, .number, written: .required),

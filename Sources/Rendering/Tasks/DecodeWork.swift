@@ -31,7 +31,7 @@ package struct DecodeWork: TaskWork {
     package func output(of model: ModelDescription) -> OutputShape {
         isLast
             ? .pixels(width: width * model.scaleFactor, height: height * model.scaleFactor)
-            : OutputShape("tile moments", of: .f64, ["groups": model.vae.normGroups], count: 2 * model.vae.normGroups)
+            : .tileMoments(groups: model.vae.normGroups)
     }
 
     package func run(on model: ModelNetworks, in context: OpenedContext) throws -> TaskOutput {
@@ -73,6 +73,11 @@ package struct DecodeWork: TaskWork {
 // MARK: Output
 
 extension OutputShape {
+    /// A mean and a variance of each group.
+    static func tileMoments(groups: Int) -> OutputShape {
+        OutputShape("tile moments", of: .f64, ["groups": groups], count: 2 * groups)
+    }
+
     static func pixels(width: Int, height: Int) -> OutputShape {
         OutputShape("pixels", of: .u8, ["width": width, "height": height], count: width * height * 3)
     }
@@ -85,9 +90,7 @@ extension TaskOutput {
     }
 
     static func moments(_ moments: GroupMoments) -> TaskOutput {
-        let shape = OutputShape(
-            "tile moments", of: .f64, ["groups": moments.means.count], count: 2 * moments.means.count)
-        return TaskOutput(shape, doubles: moments.numbers)
+        TaskOutput(.tileMoments(groups: moments.means.count), doubles: moments.numbers)
     }
 }
 
@@ -119,6 +122,7 @@ extension DecodeWork {
         let place = 0...TaskLimits.latentSide.upperBound
         let (top, left) = (try metadata.optional("top", .integer(place)), try metadata.optional("left", .integer(place)))
         guard (top == nil) == (left == nil) else { throw .malformed("A tile's corner has one number of two.") }
+        guard top == nil || section == nil && isLast else { throw .malformed("A tile with a corner has no sections.") }
         if let top, let left { corner = Corner(top: top, left: left) }
     }
 }

@@ -20,8 +20,12 @@ package struct PictureWork: TaskWork {
     package var payloadBytes: Int { rgb.count + (mask?.count ?? 0) }
 
     package func output(of model: ModelDescription) -> OutputShape {
-        OutputShape(
-            "moments", channels: 2 * model.latentChannels, height: height / model.scaleFactor, width: width / model.scaleFactor)
+        Self.output(of: model, height: height / model.scaleFactor, width: width / model.scaleFactor)
+    }
+
+    /// - Parameters: the sides of the latent.
+    static func output(of model: ModelDescription, height: Int, width: Int) -> OutputShape {
+        OutputShape("moments", channels: 2 * model.latentChannels, height: height, width: width)
     }
 
     /// The distribution of a picture's latent. The encoder sees the masked part as grey, as in diffusers' inpainting.

@@ -43,7 +43,7 @@ extension CoordinatorLoop {
             guard jobs[id] != nil else { return }
             jobs[id]?.attachmentBytes = submit.request.payload.count
             let order = JobThreads.Command.create(
-                request: submit.request, model: submit.model, workers: machine.readyWorkers)
+                request: submit.request, model: submit.model, workers: machine.stayingWorkers)
             jobThreads.post(order, of: id)
         case .jobCancel: cancelJob(packet.address.job, of: route)
         case .jobFetch(let fetch): sendPieces(fetch, of: packet.address.job, along: route, now)

@@ -52,7 +52,8 @@ protocol JobEngine: Sendable {
     var model: String { get }
     /// The precision the job needs; nil if any will do.
     var precision: String? { get }
-    /// What the job needs of its workers, with the memory if one of these workers may have too little, or if there are none.
+    /// The abilities that the job needs in its workers. They include the memory if one of these workers may have too little, or
+    /// if there are none.
     ///
     /// - Throws: `temporary` if all workers with the job's model and precision have too little memory, with settings that lower
     ///   the need.

@@ -21,13 +21,13 @@ struct JobMemory: Sendable {
         let smallest = able.map(\.memoryBytes).filter { $0 > 0 }.min() ?? (able.isEmpty ? 0 : .max)
         guard machine.mostMemory(weightBytes: weightBytes) > smallest else { return needs }
         var needs = needs
+        guard let forecast = try? machine.forecast() else { return needs }
         for precision in precisions(needs, able) {
-            var request = request
-            request.precision = precision
-            needs.memory[precision.rawValue] = remedies.need(request, machine)
+            needs.memory[precision.rawValue] = remedies.need(forecast, precision)
         }
         guard !able.isEmpty, !able.contains(where: needs.areMet),
-            let largest = able.max(by: { $0.memoryBytes < $1.memoryBytes }), let least = needs.shortage(of: largest)
+            let largest = able.max(by: { $0.memoryBytes < $1.memoryBytes }),
+            let least = able.compactMap({ needs.shortage(of: $0) }).min()
         else { return needs }
         throw RuntimeError(.temporary, refusal(least, largest, able, workers, needs))
     }
@@ -52,20 +52,20 @@ struct JobMemory: Sendable {
     private func refusal(
         _ least: Int, _ largest: WorkerProfile, _ able: [WorkerProfile], _ workers: [WorkerProfile], _ needs: WorkerNeeds
     ) -> Sentence {
-        // A worker that computes in one precision today says so; another setting may bring in other workers.
+        // With `auto` the workers' precision is the one that would be used. Another precision may bring in other workers.
         var asked = request
         if asked.precision == .auto, let only = largest.precisions.first.flatMap(PrecisionChoice.init) {
             asked.precision = only
         }
         let fitting = remedies.fitting(asked) { precision in
             workers.filter { WorkerNeeds(model: needs.model, precision: precision.rawValue).areMetButForMemory(by: $0) }
-                .map(\.memoryBytes).max()
+                .map { $0.memoryBytes == 0 ? .max : $0.memoryBytes }.max()
         }
         let remedy: Sentence =
             fitting.map { "with \($0.settings) it needs \(Amounts.bytes($0.bytes))" }
             ?? "choose a smaller picture, or start a worker on a larger host"
         return
             "A worker needs at least \(Amounts.bytes(least)) of memory for this picture, and the largest of \(able.count) "
-            + "workers with its model has \(Amounts.bytes(largest.memoryBytes)); " + remedy + "."
+            + "workers that could compute it has \(Amounts.bytes(largest.memoryBytes)); " + remedy + "."
     }
 }

@@ -13,7 +13,7 @@ public struct MemoryRemedies: Sendable {
 
     /// - Parameters:
     ///   - host: the workers that compute in a precision.
-    ///   - more: bytes that must be free beside a worker's.
+    ///   - more: the bytes that others than the worker need, such as a coordinator on the same host.
     public init(
         _ source: ModelSource, _ model: ModelDescription, _ loras: LoRALibrary,
         host: @escaping @Sendable (PrecisionChoice) -> MemoryForecast.Host,
@@ -22,12 +22,19 @@ public struct MemoryRemedies: Sendable {
         (self.source, self.model, self.loras, self.host, self.more) = (source, model, loras, host, more)
     }
 
-    /// The least bytes of a worker that computes in the request's precision, and the bytes beside it. It is nil if a forecast
-    /// fails, or is not possible here: that stops no render.
+    /// The least bytes of a worker that computes in the request's precision, and the bytes beside it.
+    ///
+    /// - Returns: nil if this host cannot tell: without the precision, where addresses or promised memory are limited, and for
+    ///   a model whose files cannot be read. Then nobody refuses the render, and a worker tells what is wrong.
     public func need(_ request: RenderRequest, _ machine: RenderMachine) -> Int? {
         guard let forecast = try? machine.forecast() else { return nil }
-        let memory = (try? MemoryForecast(forecast, source, loras: loras, host(request.precision))) ?? nil
-        return memory.map { $0.leastWorker + more(machine) }
+        return need(forecast, request.precision).map { $0 + more(machine) }
+    }
+
+    /// The least bytes of a worker that computes in a precision, under the same conditions.
+    func need(_ forecast: RenderForecast, _ precision: PrecisionChoice) -> Int? {
+        let memory = (try? MemoryForecast(forecast, source, loras: loras, host(precision))) ?? nil
+        return memory?.leastWorker
     }
 
     /// Settings with which a render would fit.

@@ -111,8 +111,10 @@ struct RenderEngine: JobEngine {
     mutating func start() throws(EngineError) -> EngineBarrier {
         // Room for the pixels, and for a file that no compression makes smaller. They are written last: to report a full disk
         // after hours would be too late.
-        let pixelBytes = machine.plan.width * machine.plan.height * 3
-        do throws(ScratchError) { try ScratchFile.requireRoom(bytes: 2 * pixelBytes + pixelBytes / 50) } catch {
+        let fileBytes = machine.plan.width * machine.plan.height * 3
+        do throws(ScratchError) {
+            try ScratchFile.requireRoom(bytes: machine.plan.pixelBytes + fileBytes + fileBytes / 50)
+        } catch {
             throw .failed(RuntimeError(error))
         }
         return encode(machine.start())

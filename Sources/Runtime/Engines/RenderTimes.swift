@@ -10,11 +10,11 @@ package struct RenderTimes: CacheRecords, Sendable, Equatable {
         /// The identity of the model.
         package var model: String
         package var method: String
-        /// Workers, threads, backend, precision and group.
+        /// The host, workers, threads, backend, precision and group.
         package var layout: String
 
         package init(_ model: ModelDescription, _ method: RenderMethod, layout: String) {
-            (self.model, self.method, self.layout) = (model.identity.hex, method.rawValue, layout)
+            (self.model, self.method, self.layout) = (model.identity.hex, method.rawValue, "\(PeerFacts.host), \(layout)")
         }
     }
 
@@ -97,7 +97,8 @@ extension RenderTimes.Record {
                 expected += phase.operations * compute / all
             }
         }
-        return expected * seconds / compute
+        let time = expected * seconds / compute
+        return time.isFinite ? time : nil
     }
 
     /// The share of the arithmetic below which a phase may differ, and the ratio up to which tasks are alike.

@@ -18,7 +18,7 @@ public final class DigestMemory: Sendable {
         /// Files whose hash was known, and their bytes.
         public var rememberedFiles = 0
         public var rememberedBytes = 0
-        /// Files with other bytes than those that were hashed under the same stamp.
+        /// Files whose bytes changed after they were hashed, although their stamps did not.
         public var contradicted: [Contradiction] = []
         /// The reason why hashes cannot be kept for later starts; nil without a fault.
         public var fault: String?

@@ -13,8 +13,8 @@ struct SeamsBench: ParsableCommand {
         discussion: """
             Decodes a flat latent and a sloping one: at once, in exact tiles, and in blended tiles, as other programs have \
             them. Levels are those of an 8-bit channel. `seam` is the largest step between two neighbouring pixels at the \
-            beginning or the end of a fading, beyond the step of the whole decode there. `level` is the largest difference \
-            from the whole decode anywhere, `tone` the largest difference of a tile's mean.
+            end of an exact tile, or at the beginning or the end of a fading, beyond the step of the whole decode there. \
+            `level` is the largest difference from the whole decode anywhere, `tone` the largest difference of a tile's mean.
             """)
 
     @Option(help: "A model, as for 'patchloom render'; the embedded one by default.") var model: String?
@@ -46,8 +46,10 @@ struct SeamsBench: ParsableCommand {
         for shape in [LatentShape.flat, .sloping] {
             let input = shape.latent(side: latent, channels: decoder.configuration.latentChannels)
             let decodes = try TileDecodes(input, tiles, decoder)
-            for (name, picture) in [("exact", decodes.exact), ("blend", decodes.blended)] {
-                let figures = SeamFigures(picture, beside: decodes.whole, decodes)
+            for (name, picture, borders) in [
+                ("exact", decodes.exact, decodes.exactBorders), ("blend", decodes.blended, decodes.blendedBorders),
+            ] {
+                let figures = SeamFigures(picture, at: borders, beside: decodes.whole, decodes)
                 report.figures += [
                     ("\(shape)_\(name)_seam", figures.seam), ("\(shape)_\(name)_level", figures.level),
                     ("\(shape)_\(name)_tone", figures.tone),
@@ -115,8 +117,11 @@ private struct TileDecodes {
 
     private static func levels(_ pixels: Tensor) -> [Float] { pixels.array.map { min(255, max(0, ($0 / 2 + 0.5) * 255)) } }
 
+    /// Where exact tiles end along a side, in pixels.
+    var exactBorders: [Int] { stride(from: tiles.side * scale, to: side, by: tiles.side * scale).map { $0 } }
+
     /// Where fadings begin and end along a side, in pixels.
-    var borders: [Int] {
+    var blendedBorders: [Int] {
         let ends = (0..<tiles.columns).flatMap { [tiles[$0].columns.lowerBound, tiles[$0].columns.upperBound] }
         return Set(ends.map { $0 * scale }).filter { $0 > 0 && $0 < side }.sorted()
     }
@@ -125,10 +130,14 @@ private struct TileDecodes {
 private struct SeamFigures {
     var (seam, level, tone) = (0.0, 0.0, 0.0)
 
-    init(_ picture: [Float], beside whole: [Float], _ decodes: TileDecodes) {
+    init(_ picture: [Float], at borders: [Int], beside whole: [Float], _ decodes: TileDecodes) {
+        guard picture.count == whole.count, picture.allSatisfy(\.isFinite), whole.allSatisfy(\.isFinite) else {
+            (seam, level, tone) = (.infinity, .infinity, .infinity)
+            return
+        }
         let (side, channels) = (decodes.side, decodes.channels)
         func step(_ picture: [Float], _ place: Int, _ before: Int) -> Float { abs(picture[place] - picture[before]) }
-        for border in decodes.borders {
+        for border in borders {
             for along in 0..<side {
                 for channel in 0..<channels {
                     let column = (along * side + border) * channels + channel

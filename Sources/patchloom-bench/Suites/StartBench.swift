@@ -65,7 +65,7 @@ struct StartBench: ParsableCommand {
         return try .open(choice)
     }
 
-    /// The steps in this process. Each takes what the steps before it have made.
+    /// The steps in this process. Each uses the results of the steps before it.
     private func timeLine(
         _ digests: DigestMemory, _ packing: PackedWeights.Setting?
     ) throws -> [(name: String, seconds: Double)] {

@@ -22,7 +22,7 @@ struct RenderCommand: ParsableCommand {
     /// Keeps the times for `plan`. The picture does not depend on it.
     private func remember(_ result: RenderResult, _ kind: RenderTimes.Kind, _ view: inout ProgressView) {
         do throws(WeightsError) { try RenderTimes.file?.change { $0.add(result, kind) } } catch {
-            if output.verbose { view.note("the render's times are not kept for 'patchloom plan': \(error.sentence.spelled(\.option))") }
+            view.note("warning: times are not kept for 'patchloom plan': \(error.sentence.spelled(\.option))")
         }
     }
 

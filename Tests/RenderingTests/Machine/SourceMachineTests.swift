@@ -10,7 +10,7 @@ import TestSupport
 import Testing
 import Weights
 
-/// Renders that start from a picture, against plain loops.
+/// Renders that start from a picture, against the plain loop.
 @Suite("The machine with a source picture")
 struct SourceMachineTests {
     static let model = try? ModelDescription(source: .embeddedModel)

@@ -12,7 +12,7 @@ import Weights
 
 @testable import Rendering
 
-/// Renders of several passes, and MultiDiffusion, against plain loops.
+/// Renders of several passes, and MultiDiffusion, against the plain loop.
 @Suite struct PassTests {
     /// A request from the program's own defaults, stages among them.
     private func request(_ change: (inout RenderRequest) -> Void) -> RenderRequest {

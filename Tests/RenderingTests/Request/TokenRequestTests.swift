@@ -47,6 +47,13 @@ import Testing
         return Dictionary(uniqueKeysWithValues: pairs)
     }
 
+    @Test func twoRatiosOfOneCallAreRefused() {
+        let error = renderError { _ = try plan(tome { ($0.finalRatio, $0.laterRatio) = (0.2, 0.3) }) }
+        #expect(
+            error?.sentence.spelled(\.option) == "--tome-final-ratio and --tome-hires-ratio exclude each other: leave one out.")
+        #expect(error?.faults.map(\.setting) == [.tomeFinalRatio, .tomeHiresRatio])
+    }
+
     // MARK: Which blocks
 
     @Test func kohyasFactorsGoByLevel() throws {

@@ -1,5 +1,6 @@
 import ContentHash
 import DiffusionModels
+import StrictJSON
 import TensorCore
 import TestSupport
 import Testing
@@ -127,6 +128,22 @@ import Testing
         #expect(try Self.picture(latent, tile: nil, blended: 26, [runner]) == exact)
     }
 
+    /// A model of 24 px: a quarter of its tile would be less than a point.
+    @Test func tilesTooSmallToOverlapAreRefused() throws {
+        let small = try GoldenModels.source("tiny-sdxl-turbo", setting: ["unet/config.json": ["sample_size": 3]])
+        let model = try ModelDescription(source: small)
+        func plan(_ change: (inout RenderRequest) -> Void) throws -> RenderPlan {
+            let request = RenderRequest.square(128, steps: 2) { request in
+                (request.method, request.vaeTiling, request.hiDiffusion) = (.direct, .blend, .off)
+                change(&request)
+            }
+            return try RenderMachine(request: request, model: model).plan
+        }
+        let error = #expect(throws: RenderError.self) { try plan { _ in } }
+        #expect(error?.code == .invalidRequest && error?.faults == [SettingFault(.vaeTiling)], "\(error as Any)")
+        #expect(try plan { $0.vaeTileSize = 64 }.tasksPerPhase.last?.tasks == 9)
+    }
+
     @Test func aPartOutsideItsLatentIsRefused() throws {
         let (runner, model) = (try Self.runner(), try ModelDescription(source: .embeddedModel))
         let context = JobContext(modelIdentity: model.identity)
@@ -235,9 +252,8 @@ import Testing
         #expect(image.parameters.contains("VAE tile size: 128, VAE tiling: blend"), "\(image.parameters)")
         #expect(try machine { $0.vaeTileSize = 96 }.plan.tasksPerPhase.last?.tasks == 16)
         // The picture is one tile.
-        let whole = try machine { $0.vaeTileSize = 256 }
-        #expect(whole.plan.tasksPerPhase.last?.tasks == 1)
-        #expect(try FormulaNetwork.render(whole).1.parameters.contains("VAE til") == false)
+        let whole = #expect(throws: RenderError.self) { try machine { $0.vaeTileSize = 256 } }
+        #expect(whole?.code == .invalidRequest && whole?.faults == [SettingFault(.vaeTiling)], "\(whole as Any)")
         // Both the enlarged stage and the picture.
         let stages = try machine { ($0.method, $0.vaeTileSize, $0.stages) = (.hires, 96, [1]) }
         #expect(try FormulaNetwork.render(stages).0.filter { $0.phase == .decode }.map(\.tasks.count) == [4, 16])

@@ -1,5 +1,6 @@
 import ContentHash
 import Foundation
+import Sentences
 import TensorCore
 import TestSupport
 import Testing
@@ -287,6 +288,10 @@ import Testing
                     == "\(path) does not exist; did you mean \"\(path).safetensors\"?")
             let whole = weightsError { _ = try LoRAFile(path: folder.path) }
             #expect(whole?.message.hasPrefix("\(folder.path) is a folder, and a LoRA is a .safetensors file; ") == true)
+            let file = folder.path + "/a/Ink Wash.safetensors"
+            #expect(
+                weightsError { _ = try LoRALibrary(folders: [file]) }?.sentence.spelled(\.option)
+                    == "\(file) is not a folder; name a folder of LoRA files by --lora-model-dir.")
             let none = weightsError { _ = try LoRAFile(path: folder.path + "/a/pen") }
             #expect(none?.message.hasSuffix("check the path or the name of the LoRA file.") == true)
             let error = try #require(weightsError { _ = try library.file(named: "pen") })
