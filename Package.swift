@@ -91,7 +91,8 @@ let targets: [Target] = [
             "TensorCore", "Tokenizing", "Weights",
         ]),
 
-    library("MethodComparison", ["Acceleration", "ImageQuality", "PatchGeometry", "Rendering"]),
+    library(
+        "MethodComparison", ["Acceleration", "DiffusionModels", "ImageQuality", "PatchGeometry", "Rendering", "TensorCore"]),
 
     // Moving bytes.
     library("Messages", ["CSystem", "Places", "Sentences", "StrictJSON"]),
@@ -140,7 +141,7 @@ let targets: [Target] = [
         name: "patchloom-compare",
         dependencies: [
             "CommandSupport", "ContactSheets", "ContentHash", "ImageFiles", "ImageQuality", "MethodComparison", "Rendering",
-            "Requests", "Runtime", "Samplers", "Sentences", "TensorCore", argumentParser,
+            "Requests", "Runtime", "Samplers", "Sentences", "TensorCore", "Weights", argumentParser,
         ],
         swiftSettings: strict),
     .executableTarget(

@@ -9,6 +9,7 @@ import Requests
 import Runtime
 import Samplers
 import TensorCore
+import Weights
 
 /// `patchloom compare`: the same pictures by several methods, side by side and with figures.
 struct CompareCommand: ParsableCommand {
@@ -47,7 +48,8 @@ struct CompareCommand: ParsableCommand {
             verbose: comparison.verbose)
         session.tellsPlans = false
         var results = ComparisonResults(
-            plan, layout: sheet, nativeSide: model.nativeSize, conditions: conditions(plan, model, layout))
+            plan, layout: sheet, nativeSide: model.nativeSize,
+            conditions: conditions(plan, model, layout) + (try tileConditions(plan, source, model, layout)))
         do {
             try render(plan, session, into: &results, files: &files, view: &view)
         } catch {
@@ -136,6 +138,24 @@ struct CompareCommand: ParsableCommand {
     }
 
     /// The conditions that all pictures share.
+    /// What blended tiles do to a flat and a sloping latent, if a method has them.
+    private func tileConditions(
+        _ plan: Comparison, _ source: ModelSource, _ model: ModelDescription, _ layout: HostOptions.Layout
+    ) throws -> [(name: String, value: String)] {
+        guard let item = plan.items.first(where: { $0.request.vaeTiling == .blend }) else { return [] }
+        let side = (item.request.vaeTileSize ?? model.nativeSize) / model.scaleFactor
+        let runner = try TaskRunner(
+            models: [source], backend: layout.backend, threads: layout.threads, precision: layout.precision)
+        let figures = try TileSeams.all(of: runner, tileSide: side).map(\.text).joined(separator: "; ")
+        return [
+            (
+                "tiles of \(side * model.scaleFactor) px",
+                "the largest extra step at a border, and difference of a tile's mean, in levels of 255, of latents that are "
+                    + figures
+            )
+        ]
+    }
+
     private func conditions(
         _ plan: Comparison, _ model: ModelDescription, _ layout: HostOptions.Layout
     ) -> [(name: String, value: String)] {

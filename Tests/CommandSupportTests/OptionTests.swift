@@ -34,7 +34,8 @@ import Testing
     /// Words that each setting takes, where they are not numbers.
     static let words: [Setting: String] = [
         .method: "cut", .hidiffusion: "off", .hidiffusionFamily: "sdxl", .hidiffusionRaunet: "off",
-        .hidiffusionWindowAttn: "off", .blend: "feather", .structureFraction: "0.4", .structure: "whole", .stages: "1,2",
+        .hidiffusionWindowAttn: "off", .blend: "feather", .vaeTiling: "blend", .structureFraction: "0.4", .structure: "whole",
+        .stages: "1,2",
         .hiresUpscaler: "latent", .originalSize: "8x8", .targetSize: "8x8", .cropCoordsTopLeft: "0,8",
         .samplingMethod: "ddim", .scheduler: "karras", .tomeLevels: "2", .tomeLayers: "mlp", .tomeDestinations: "random",
         .todoMethod: "nearest", .todoScope: "all", .tokenSteps: "0:0.5", .tokenStages: "later", .lora: "ink:0.5",

@@ -11,6 +11,45 @@ extension EndToEnd {
             try String(contentsOfFile: path, encoding: .utf8).split(separator: "\r\n").map(String.init)
         }
 
+        /// The table measures seams of blended tiles only; the figures of tiles stand above it.
+        @Test func blendedTilesAreComparedWithExactOnes() async throws {
+            let folder = try Folder()
+            let program = try Program(
+                Self.matter + [
+                    "-W", "256", "-H", "128", "--methods", "direct,direct+vae-blend", "--keep", folder.file("kept"), "-o",
+                    folder.file("sheet.png"),
+                ], in: folder)
+            defer { program.end() }
+            try #require(try await program.wait().code == 0, "\(program.errorLines)")
+            let markdown = try String(contentsOfFile: folder.file("sheet.md"), encoding: .utf8)
+            let tiles = try #require(markdown.split(separator: "\n").first { $0.hasPrefix("- tiles of 128 px: ") })
+            #expect(
+                tiles.contains("flat: exact 0.0 and 0.0, blended ") && tiles.contains("sloping: exact 0.0 and 0.0, blended "))
+            #expect(!tiles.contains("blended 0.0"), "\(tiles)")
+            let csv = try Self.lines(folder.file("sheet.csv"))
+            let column = try #require(csv[0].split(separator: ",").firstIndex(of: "seam_score"))
+            func seams(_ method: String) throws -> Substring {
+                let line = try #require(csv.first { $0.contains(",\(method),") && $0.contains(",256,128,") }, "\(csv)")
+                return line.split(separator: ",", omittingEmptySubsequences: false)[column]
+            }
+            #expect(try seams("direct").isEmpty && Double(seams("direct+vae-blend")) != nil)
+            let render = try Program(
+                [
+                    "render", "-p", "a red apple on a blue background", "-W", "256", "-H", "128", "--steps", "2", "-s", "7",
+                    "--method", "direct", "--hidiffusion", "off", "--vae-tiling", "blend", "--workers", "1", "-o",
+                    folder.file("blend.png"),
+                ], in: folder)
+            defer { render.end() }
+            try #require(try await render.wait().code == 0, "\(render.errorLines)")
+            let (own, exact) = (
+                try Picture(folder.file("kept/prompt-001_256x128_direct+vae-blend.png")),
+                try Picture(folder.file("kept/prompt-001_256x128_direct.png"))
+            )
+            #expect(try Picture(folder.file("blend.png")).image.pixels == own.image.pixels)
+            #expect(own.image.pixels != exact.image.pixels)
+            try await Program.waitUntilNone(marked: folder.mark)
+        }
+
         @Test func twoMethodsAreComparedAtTwoSizes() async throws {
             let folder = try Folder()
             try Data("a dog, on \"pink\"\n\n  a cat \r\n".utf8).write(to: URL(fileURLWithPath: folder.file("prompts.txt")))

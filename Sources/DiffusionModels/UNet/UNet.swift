@@ -198,7 +198,7 @@ extension UNet {
         guard switches.rad || switches.pool || switches.windowShifts != nil else { return }
         guard layout != nil else {
             throw ModelError(
-                .input, "HiDiffusion knows the blocks of Stable Diffusion 1.x, 2.x and XL; this U-Net's are arranged otherwise."
+                .input, "HiDiffusion does not know a U-Net with blocks in this order."
             )
         }
         guard let shifts = switches.windowShifts else { return }

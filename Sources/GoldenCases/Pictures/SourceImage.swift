@@ -27,8 +27,10 @@ struct SourceImage {
         encoder = try run.model().networks.encoder()
     }
 
-    /// The moments of the exact picture. A task has only its bytes.
-    private func moments(masked: Bool) throws -> Latent {
+    /// The moments of a picture.
+    ///
+    /// - Parameter planes: the exact picture, or that of the bytes, which a task has.
+    private func moments(of planes: [Float], masked: Bool) throws -> Latent {
         let shown = masked ? mask?.maskedImage(planes) ?? planes : planes
         let moments = try encoder.encode(Tensor(planar: shown, n: 1, c: 3, h: picture.height, w: picture.width))
         return Latent(
@@ -37,12 +39,20 @@ struct SourceImage {
     }
 
     /// Answers the tasks that encode the picture, and produces the latents of picture and mask before the first call.
+    ///
+    /// The recording is of the exact picture, but a worker gets its bytes. So the worker's answer is compared with the
+    /// encoder's for the bytes, number by number, and the run goes on with the encoder's answer for the exact picture.
     func merge(into run: inout PictureRun, _ pipeline: PipelineRequest) throws {
-        try run.merge(
-            run.barrier.tasks.map { task in
-                guard let work = task.work as? PictureWork else { throw GoldenError.failed("no picture is wanted") }
-                return .moments(try moments(masked: work.mask != nil))
-            })
+        let bytes = PicturePixels.planes(rgb: picture.rgb)
+        let answers = try zip(run.barrier.tasks, run.outputs()).map { task, output in
+            guard let work = task.work as? PictureWork else { throw GoldenError.failed("no picture is wanted") }
+            let isMasked = work.mask != nil
+            guard output == .moments(try moments(of: bytes, masked: isMasked)) else {
+                throw GoldenError.failed("a worker encodes the picture's bytes to other numbers than its encoder")
+            }
+            return TaskOutput.moments(try moments(of: planes, masked: isMasked))
+        }
+        try run.merge(answers)
         guard let mask else { return }
         let (shape, channels) = ([pipeline.height, pipeline.width], pipeline.model.latentChannels)
         let small = mask.latentMask(scale: pipeline.model.scaleFactor)
@@ -64,7 +74,7 @@ struct SourceImage {
         }
         let shape: [Int?] = [1, model.latentChannels, pipeline.height, pipeline.width]
         let noise = try pipeline.run.input("vae_noise_masked_image", shape).floats
-        let values = try moments(masked: true).values
+        let values = try moments(of: planes, masked: true).values
         let distribution = LatentDistribution(
             mean: Array(values.prefix(values.count / 2)), logVariance: Array(values.suffix(values.count / 2)))
         return encoder.configuration.samplerLatent(

@@ -161,9 +161,13 @@ extension TokenReductionRequest.Merging {
         }
         let sides = 1...TokenMerging.cellLimit
         guard sides.contains(cellWidth), sides.contains(cellHeight), cellWidth * cellHeight > 1 else {
-            throw .invalidRequest(
+            // One token in a cell is the fault of both sides.
+            let wrong = [(Setting.tomeSx, cellWidth), (.tomeSy, cellHeight)].filter { !sides.contains($0.1) }
+            let possible = PossibleValues.numbers(1...Double(TokenMerging.cellLimit))
+            throw RenderError.invalidRequest(
                 "Cells of \(cellWidth)×\(cellHeight) tokens are not possible: choose sides of 1 to \(TokenMerging.cellLimit) "
-                    + "with more than one token.", about: .tomeSx, .tomeSy)
+                    + "with more than one token.", aboutAll: wrong.isEmpty ? [.tomeSx, .tomeSy] : []
+            ).about(wrong.first.map { SettingFault($0.0, value: .integer(Int64($0.1)), possible: possible) })
         }
         guard maximumDownsample == nil || levels == nil else {
             throw .invalidRequest(
@@ -178,7 +182,7 @@ extension TokenReductionRequest.Merging {
         if let level = named.first(where: { !TokenSwitches.levels.contains($0) }) {
             throw .invalidRequest(
                 "Token merging has no level \(level): choose 1, 2, 4 or 8.",
-                about: levels == nil ? .tomeMaxDownsample : .tomeLevels)
+                SettingFault(levels == nil ? .tomeMaxDownsample : .tomeLevels, value: .integer(Int64(level))))
         }
         guard !parts.isEmpty else {
             throw .invalidRequest(
@@ -219,7 +223,8 @@ extension TokenReductionRequest.Downsampling {
         }
         if let factor = factors.first(where: { !(1...limit).contains($0) }) {
             throw .invalidRequest(
-                "A token downsampling factor of \(factor) is not possible: choose 1 to \(Int(limit)).", about: .todoFactor)
+                "A token downsampling factor of \(factor) is not possible: choose 1 to \(Int(limit)).",
+                SettingFault(.todoFactor, value: .number(factor), possible: .numbers(1...limit)))
         }
         guard let maximumDepth else { return }
         guard factors.count == 1 || factors.count == maximumDepth else {

@@ -38,8 +38,8 @@ struct CheckpointTraits: Equatable {
         let inputKey = CheckpointTraits.unetPrefix + "input_blocks.0.0.weight"
         guard let input = file.tensors[inputKey]?.shape, input.count == 4 else {
             throw .unsupportedModel(
-                "\(file.name) is no Stable Diffusion checkpoint: it has no convolution \(inputKey); name a checkpoint of Stable "
-                    + "Diffusion 1.x, 2.x or XL, or a model folder in diffusers' layout.")
+                "\(file.name) is no Stable Diffusion checkpoint: it has no convolution \(inputKey); name a checkpoint of "
+                    + "\(ModelFamily.names("or")), or a model folder in diffusers' layout.")
         }
         inputChannels = input[1]
         family = try CheckpointTraits.family(file)
@@ -83,7 +83,7 @@ struct CheckpointTraits: Equatable {
 /// Recognises unsupported models and parts of models by the names of their tensors.
 struct ForeignFamily {
     let what: String
-    var remedy: Sentence = "Patchloom runs Stable Diffusion 1.x, 2.x and XL"
+    var remedy: Sentence = "Patchloom runs \(ModelFamily.names("and"))"
 
     /// Parts of names that no supported checkpoint has.
     private static let marks: [(mark: String, what: String)] = [

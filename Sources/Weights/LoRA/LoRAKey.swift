@@ -165,12 +165,12 @@ enum LoRAKind {
     static func refusal(of key: String, in file: String) -> WeightsError? {
         if let (_, family) = otherFamilies.first(where: { strstr(key, $0.part) != nil }) {
             return .unsupportedFormat(
-                "\(file) is a LoRA for \(family) (it holds \(quoted(key))); choose one for Stable Diffusion 1.x, 2.x or XL.")
+                "\(file) is a LoRA for \(family) (it holds \(quoted(key))); choose one for \(ModelFamily.names("or")).")
         }
         if key.hasPrefix("transformer.") {
             return .unsupportedFormat(
                 "\(file) is a LoRA for a diffusion transformer such as Flux or Stable Diffusion 3 (it holds \(quoted(key))); "
-                    + "choose one for Stable Diffusion 1.x, 2.x or XL.")
+                    + "choose one for \(ModelFamily.names("or")).")
         }
         let plain = LoRAKey.withoutAdapter(key).name
         let foreign =

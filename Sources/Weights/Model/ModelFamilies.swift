@@ -7,6 +7,17 @@ extension ModelFamily {
     /// All families, in the order of the search.
     public static let all = [stableDiffusionXL, stableDiffusion2, stableDiffusion1]
 
+    /// The names of all families for a sentence: `Stable Diffusion 1.x, 2.x or XL`.
+    ///
+    /// - Parameter link: the word before the last name.
+    static func names(_ link: String) -> String {
+        let names = all.reversed().map(\.name)
+        // A beginning that the first name has is said once.
+        let common = "Stable Diffusion "
+        let short = names.enumerated().map { $0 > 0 && $1.hasPrefix(common) ? String($1.dropFirst(common.count)) : $1 }
+        return short.dropLast().joined(separator: ", ") + " \(link) " + (short.last ?? "")
+    }
+
     public static let stableDiffusion1 = ModelFamily(
         name: "Stable Diffusion 1.x", pipeline: "StableDiffusion", unetMarks: [:], kinds: [.sd1],
         texts: [

@@ -23,7 +23,7 @@ struct PipelineClass {
             let kind = foreign.map { " (\($0.name))" } ?? ""
             throw .unsupportedModel(
                 "\(source.name) is made for the pipeline \(quoted(String(name.prefix(80))))\(kind), which is not supported: choose a "
-                    + "model of Stable Diffusion 1.x, 2.x or XL.")
+                    + "model of \(ModelFamily.names("or")).")
         }
         leftOut = words.additions + words.unknown.map { "\"\($0)\"" } + PipelineClass.otherNetworks(index)
     }

@@ -47,6 +47,20 @@ import Testing
         return Dictionary(uniqueKeysWithValues: pairs)
     }
 
+    @Test func refusedValuesAndBoundsAreData() {
+        func faults(_ tokens: TokenReductionRequest) -> [SettingFault]? {
+            renderError { try asked(tokens).validated() }?.faults
+        }
+        let cells = PossibleValues.numbers(1...64)
+        #expect(faults(tome { $0.cellWidth = 0 }) == [SettingFault(.tomeSx, value: 0, possible: cells)])
+        #expect(faults(tome { $0.cellHeight = 65 }) == [SettingFault(.tomeSy, value: 65, possible: cells)])
+        #expect(faults(tome { ($0.cellWidth, $0.cellHeight) = (1, 1) }) == [SettingFault(.tomeSx), SettingFault(.tomeSy)])
+        #expect(faults(tome { $0.levels = [2, 3] }) == [SettingFault(.tomeLevels, value: 3)])
+        #expect(faults(tome { $0.maximumDownsample = 16 }) == [SettingFault(.tomeMaxDownsample, value: 16)])
+        #expect(
+            faults(todo([2, 257])) == [SettingFault(.todoFactor, value: .number(257), possible: .numbers(1...256))])
+    }
+
     @Test func twoRatiosOfOneCallAreRefused() {
         let error = renderError { _ = try plan(tome { ($0.finalRatio, $0.laterRatio) = (0.2, 0.3) }) }
         #expect(
