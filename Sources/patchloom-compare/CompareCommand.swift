@@ -138,12 +138,14 @@ struct CompareCommand: ParsableCommand {
     }
 
     /// The conditions that all pictures share.
-    /// What blended tiles do to a flat and a sloping latent, if a method has them.
+    /// The difference that blended tiles make to a flat and a sloping latent, if a method has them. The tiles are those of the
+    /// request, but not larger than the model's native size.
     private func tileConditions(
         _ plan: Comparison, _ source: ModelSource, _ model: ModelDescription, _ layout: HostOptions.Layout
     ) throws -> [(name: String, value: String)] {
         guard let item = plan.items.first(where: { $0.request.vaeTiling == .blend }) else { return [] }
-        let side = (item.request.vaeTileSize ?? model.nativeSize) / model.scaleFactor
+        // The whole decode is one tile, so the memory of larger ones would be far more than a worker takes.
+        let side = min(item.request.vaeTileSize ?? model.nativeSize, model.nativeSize) / model.scaleFactor
         let runner = try TaskRunner(
             models: [source], backend: layout.backend, threads: layout.threads, precision: layout.precision)
         let figures = try TileSeams.all(of: runner, tileSide: side).map(\.text).joined(separator: "; ")

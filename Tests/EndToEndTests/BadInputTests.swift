@@ -47,7 +47,7 @@ extension SingleCommands {
             (["--structure-fraction", "1.5"], "1.5"),
             (["--structure-fraction", "half"], "half"), (["--stride", "0"], "stride"), (["--patch", "7"], "patch"),
             (["--backend", "abacus"], "abacus"), (["--nonsense"], "--nonsense"), (["stray"], "stray"),
-            (["--eta", "-1"], "eta"), (["--clip-skip", "101"], "clip skip"), (["--clip-skip", "40"], "40"),
+            (["--eta", "-1"], "eta"), (["--clip-skip", "101"], "clip skip"), (["--clip-skip", "40"], "openmoji-24"),
             (["--guidance-rescale", "2"], "rescale"), (["--detail-cfg-scale", "99"], "detail"),
             (["--original-size", "512"], "'512'"),
             (["--target-size", "1x-2"], "--target-size"), (["--crop-coords-top-left", "1x2"], "--crop-coords-top-left"),

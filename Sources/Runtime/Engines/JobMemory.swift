@@ -64,8 +64,9 @@ struct JobMemory: Sendable {
         let remedy: Sentence =
             fitting.map { "with \($0.settings) it needs \(Amounts.bytes($0.bytes))" }
             ?? "choose a smaller picture, or start a worker on a larger host"
+        let candidates = able.count == 1 ? "the worker" : "the largest of \(able.count) workers"
         return
-            "A worker needs at least \(Amounts.bytes(least)) of memory for this picture, and the largest of \(able.count) "
-            + "workers that could compute it has \(Amounts.bytes(largest.memoryBytes)); " + remedy + "."
+            "A worker needs at least \(Amounts.bytes(least)) of memory for this picture, and \(candidates) that could compute it "
+            + "has \(Amounts.bytes(largest.memoryBytes)); " + remedy + "."
     }
 }
